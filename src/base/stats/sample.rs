@@ -1,0 +1,1 @@
+//! What a sample says: moments, quantiles, Kolmogorov-Smirnov distance, rank correlation, index of dispersion.

@@ -1,0 +1,6 @@
+//! The only outbound sockets: the hot path over connections of our own (`http`), secrets (`auth`), and the control plane (`control`).
+
+pub mod auth;
+pub mod control;
+pub mod http;
+pub mod tls;

@@ -1,0 +1,1 @@
+//! Trust: system roots, a CA of one's own, client certificates.

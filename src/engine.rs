@@ -1,0 +1,1 @@
+//! Runs an `Experiment` in real time: pacer, workers, phases, records; and watches itself.

@@ -1,0 +1,9 @@
+//! `Summary`: the one thing that report, gate and planner read; folded from records in constant memory.
+
+pub mod document;
+pub mod histogram;
+pub mod hlog;
+pub mod recorder;
+pub mod series;
+pub mod slo;
+pub mod summary;

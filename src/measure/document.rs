@@ -1,0 +1,1 @@
+//! `RunDocument`: what `run.json` holds: manifest, experiment, summary.

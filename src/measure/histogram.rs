@@ -1,0 +1,1 @@
+//! hdrhistogram with fixed bounds; clipped values are counted, never lost.

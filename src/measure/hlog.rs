@@ -1,0 +1,1 @@
+//! `latency.hlog`: HdrHistogram interval log with tags, readable by the usual plotters.

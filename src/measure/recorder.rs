@@ -1,0 +1,1 @@
+//! `Recorder`: folds records into histograms, sums and series; merges exactly.

@@ -1,0 +1,1 @@
+//! Per-interval series: rates, in flight, tokens, TTFT quantiles, errors.

@@ -1,0 +1,1 @@
+//! Objectives judged on a summary; goodput of a request.

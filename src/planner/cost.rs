@@ -1,0 +1,1 @@
+//! Chunk-hours to money: the first chunk and the next ones.

@@ -1,0 +1,1 @@
+//! Why: the over-provisioned part by its causes, the next cheaper candidate and what breaks it.

@@ -1,0 +1,210 @@
+//! `Recommendation`: the answer of `plimsoll plan`, every figure with its provenance.
+
+use crate::base::diag::Warning;
+use crate::scenario::plan::Provenance;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Minimum and maximum chunks, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recommendation {
+    /// Version of this document.
+    pub schema_version: u32,
+    /// Version of the tool.
+    pub tool_version: String,
+    /// Scenario name.
+    pub scenario: String,
+    /// Its question.
+    pub question: String,
+    /// Seed of the simulation.
+    pub seed: u64,
+    /// The answer in one sentence: `buy min 2, max 5 chunks of 1,580 tokens/s, because …`.
+    pub sentence: String,
+    /// The chosen size, with what it attains and costs on seeds that the search never saw. `None`: no size up to `max_chunks` keeps the promise.
+    pub chosen: Option<CandidateResult>,
+    /// Tokens per second of one chunk.
+    pub chunk_tok_s: f64,
+    /// What one chunk really serves within the objectives for this mix of lengths, total tokens per second, by simulation.
+    pub effective_chunk_tok_s: f64,
+    /// The promise.
+    pub promise: PromiseText,
+    /// Currency of every amount.
+    pub currency: String,
+    /// Demand in figures.
+    pub demand: DemandFacts,
+    /// The over-provisioned part, by cause.
+    pub headroom: Vec<HeadroomPart>,
+    /// What would do if capacity followed demand at once: mean chunks needed and its cost, a lower bound.
+    pub clairvoyant: Baseline,
+    /// The binding constraint in one sentence.
+    pub binding: String,
+    /// The next cheaper candidate and why it fails.
+    pub next_cheaper: Option<Rejected>,
+    /// Rules of thumb beside the answer.
+    pub naive: Vec<Rejected>,
+    /// Every candidate looked at: cost against attainment.
+    pub frontier: Vec<CandidateResult>,
+    /// One period, the worst of the certified ones, replayed.
+    pub timeline: Timeline,
+    /// Every input with its provenance.
+    pub assumptions: Vec<Assumption>,
+    /// Body of `POST /api/2.0/serving-endpoints`.
+    pub create_body: serde_json::Value,
+    /// Body of `PUT /api/2.0/serving-endpoints/{name}/config`.
+    pub resize_body: serde_json::Value,
+    /// Reasons to doubt.
+    pub warnings: Vec<Warning>,
+    /// Simulated periods, requests and seconds of computing.
+    pub effort: Effort,
+}
+
+/// One size and what it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CandidateResult {
+    /// Chunks at least.
+    pub min_chunks: u32,
+    /// Chunks at most.
+    pub max_chunks: u32,
+    /// Mean cost per hour.
+    pub cost_per_hour: f64,
+    /// Mean number of chunks paid for.
+    pub mean_chunks: f64,
+    /// Share of all requests that were good.
+    pub good_share: f64,
+    /// Smallest share of good requests in a period.
+    pub worst_period: f64,
+    /// Periods that kept the requests' promise.
+    pub periods_kept: u32,
+    /// Periods simulated.
+    pub periods: u32,
+    /// Clopper-Pearson lower bound on the share of periods kept, at the promise's confidence.
+    pub kept_lower_bound: f64,
+    /// The promise is kept: the lower bound reaches the share promised.
+    pub keeps_promise: bool,
+    /// Share of requests that missed TTFT, TPOT, E2E; were throttled; timed out; failed.
+    pub misses: Misses,
+}
+
+/// Why requests were not good, as shares of all requests (one request may miss several objectives).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Misses {
+    /// TTFT above its bound.
+    pub ttft: f64,
+    /// TPOT above its bound.
+    pub tpot: f64,
+    /// E2E above its bound.
+    pub e2e: f64,
+    /// 429.
+    pub throttled: f64,
+    /// The client gave up.
+    pub timed_out: f64,
+    /// Answered with an error.
+    pub failed: f64,
+}
+
+/// The promise in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PromiseText {
+    /// Share of the requests of a period that must be good.
+    pub requests: f64,
+    /// Share of periods that must have it.
+    pub periods: f64,
+    /// Confidence.
+    pub confidence: f64,
+}
+
+/// Demand in figures, over the simulated periods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DemandFacts {
+    /// Requests per second, mean.
+    pub mean_requests_s: f64,
+    /// Input plus output tokens per second, mean.
+    pub mean_tok_s: f64,
+    /// Largest minute.
+    pub peak_minute_tok_s: f64,
+    /// Growth within one effective lag: the 99th percentile of max demand in (t, t+D] over demand at t.
+    pub growth_in_lag_p99: f64,
+    /// The effective lag D: half the window, the poll, and the mean scale-up delay, seconds.
+    pub effective_lag_s: f64,
+}
+
+/// A part of the capacity bought beyond the mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeadroomPart {
+    /// `lag`, `burst`, `failure`, `base`.
+    pub cause: String,
+    /// Mean chunks paid for this cause.
+    pub chunks: f64,
+    /// Cost per hour of this cause.
+    pub cost_per_hour: f64,
+    /// One sentence: how it was found.
+    pub reason: String,
+}
+
+/// A reference cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// Mean chunks.
+    pub mean_chunks: f64,
+    /// Cost per hour.
+    pub cost_per_hour: f64,
+}
+
+/// A candidate that was not chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rejected {
+    /// What it is: `next cheaper`, `mean x 1.2`, `peak minute`.
+    pub rule: String,
+    /// What it does.
+    pub result: CandidateResult,
+    /// Why it was not chosen, in one sentence.
+    pub reason: String,
+}
+
+/// Demand against capacity over one period.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timeline {
+    /// Length of an interval in seconds.
+    pub step_s: f64,
+    /// Which simulated period, from 0.
+    pub period: u32,
+    /// The points.
+    pub points: Vec<TimelinePoint>,
+}
+
+/// One interval of the timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelinePoint {
+    /// Demand, input plus output tokens per second of requests due.
+    pub demand_tok_s: f64,
+    /// Chunks that serve.
+    pub ready: u32,
+    /// Chunks asked for and not there yet: the lag.
+    pub pending: u32,
+    /// Requests due.
+    pub due: u32,
+    /// Of these, requests that were not good.
+    pub missed: u32,
+}
+
+/// An input and where it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Assumption {
+    /// What.
+    pub what: String,
+    /// Its value with unit.
+    pub value: String,
+    /// Where it comes from.
+    pub source: Provenance,
+}
+
+/// What the answer cost to find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Effort {
+    /// Candidates evaluated.
+    pub candidates: u32,
+    /// Periods simulated.
+    pub periods: u64,
+    /// Requests simulated.
+    pub requests: u64,
+}

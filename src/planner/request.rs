@@ -1,0 +1,1 @@
+//! What to send: the body of the create and the resize request.

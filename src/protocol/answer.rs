@@ -1,0 +1,1 @@
+//! What an answer carries: the borrowed parse of a chunk or a whole body into text, reasoning, usage, finish reason.

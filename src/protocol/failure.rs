@@ -1,0 +1,1 @@
+//! Status, head and body of a refusal -> `Outcome` and `Retry-After`.

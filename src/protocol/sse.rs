@@ -1,0 +1,1 @@
+//! Incremental splitter of server-sent events on bytes, by the WHATWG rules.

@@ -1,0 +1,1 @@
+//! Fold of an answer's pieces, with their instants, into a `RequestRecord`.

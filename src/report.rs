@@ -1,0 +1,1 @@
+//! Values to text: HTML, SVG, terminal, Markdown, JUnit. Writes nothing itself.

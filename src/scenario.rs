@@ -1,0 +1,10 @@
+//! What the user asked for: the model of a scenario file, its check, and the `Experiment` in which nothing is left implicit.
+
+pub mod endpoint;
+pub mod experiment;
+pub mod load;
+pub mod model;
+pub mod plan;
+pub mod slo;
+pub mod target;
+pub mod workload;

@@ -1,0 +1,165 @@
+//! `[endpoint]`: the simulated endpoint: its step law, its chunks and its autoscaler.
+
+use crate::base::units::{Share, TimeSpan, TokenRate};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The simulated endpoint. One chunk is one replica with continuous batching.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndpointSpec {
+    /// Duration of one iteration of a replica.
+    pub step: StepLaw,
+    /// Token budget of one iteration: every decoding sequence takes 1, prompts share the rest in order of arrival.
+    pub prefill_budget: u32,
+    /// Sequences decoding at once on one replica, at most.
+    pub max_batch: u32,
+    /// Key-value cache of one replica in tokens; a sequence reserves input plus output before it starts.
+    pub kv_tokens: u64,
+    /// Requests waiting on one replica, at most; more are answered 429.
+    pub queue: u32,
+    /// `Retry-After` of a 429, whole seconds on the wire.
+    pub retry_after: TimeSpan,
+    /// Time on the way to the endpoint and back, added once to the first token.
+    pub network: TimeSpan,
+    /// Relative standard deviation of the duration of an iteration (lognormal, mean 1), 0 to 1.
+    pub noise: f64,
+    /// Share of requests answered with status 500 at once.
+    pub error_share: Share,
+    /// Share of output tokens sent as reasoning before the visible text.
+    pub reasoning_share: Share,
+    /// Dimension of embeddings.
+    pub embedding_dimension: u32,
+    /// Embeddings have length 1.
+    pub embedding_normalised: bool,
+    /// What one chunk is advertised to serve, input plus output tokens.
+    pub chunk: TokenRate,
+    /// Chunks at least.
+    pub min_chunks: u32,
+    /// Chunks at most.
+    pub max_chunks: u32,
+    /// How requests are spread over replicas.
+    pub routing: Routing,
+    /// How chunks are added and removed.
+    pub autoscaler: Autoscaler,
+}
+
+impl Default for EndpointSpec {
+    fn default() -> Self {
+        Self {
+            step: StepLaw::default(),
+            prefill_budget: 2048,
+            max_batch: 64,
+            kv_tokens: 131_072,
+            queue: 256,
+            retry_after: TimeSpan::secs(1),
+            network: TimeSpan::millis(2),
+            noise: 0.02,
+            error_share: Share(0.0),
+            reasoning_share: Share(0.0),
+            embedding_dimension: 1024,
+            embedding_normalised: true,
+            chunk: TokenRate(1580.0),
+            min_chunks: 1,
+            max_chunks: 1,
+            routing: Routing::default(),
+            autoscaler: Autoscaler::default(),
+        }
+    }
+}
+
+/// Duration of one iteration: `base + per_sequence * B + per_prefill_token * P + per_context_token * K`, with B sequences decoding,
+/// P prompt tokens in the iteration and K tokens of context over the decoding sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepLaw {
+    /// a: an empty iteration.
+    pub base: TimeSpan,
+    /// b: each decoding sequence.
+    pub per_sequence: TimeSpan,
+    /// c: each prompt token.
+    pub per_prefill_token: TimeSpan,
+    /// d: each token of context of the decoding sequences.
+    pub per_context_token: TimeSpan,
+}
+
+impl Default for StepLaw {
+    fn default() -> Self {
+        let ns = |n| TimeSpan(crate::base::time::Nanos(n));
+        Self { base: TimeSpan::millis(12), per_sequence: ns(250_000), per_prefill_token: ns(60_000), per_context_token: ns(150) }
+    }
+}
+
+/// How requests are spread over replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Routing {
+    /// Each to any.
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// To the replica with the fewest requests.
+    #[default]
+    LeastLoaded,
+}
+
+/// Target tracking with a delay: `desired = ceil(load / (target * per chunk))`, averaged over the window, decided every poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Autoscaler {
+    /// What is tracked.
+    pub metric: ScaleMetric,
+    /// Utilisation that is aimed at.
+    pub target: Share,
+    /// The load is averaged over this time.
+    pub window: TimeSpan,
+    /// Time between decisions.
+    pub poll: TimeSpan,
+    /// From the decision to a chunk that serves.
+    pub lag: Lag,
+    /// Load must stay low this long before a chunk is given back.
+    pub scale_down_delay: TimeSpan,
+    /// Share of scale-ups that fail for lack of capacity; tried again at the next decision after their lag.
+    pub failure: Share,
+}
+
+impl Default for Autoscaler {
+    fn default() -> Self {
+        Self {
+            metric: ScaleMetric::Tokens,
+            target: Share(0.8),
+            window: TimeSpan::secs(60),
+            poll: TimeSpan::secs(15),
+            lag: Lag::Fixed(TimeSpan::secs(300)),
+            scale_down_delay: TimeSpan::secs(600),
+            failure: Share(0.0),
+        }
+    }
+}
+
+/// What the autoscaler tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleMetric {
+    /// Input plus output tokens per second of arriving requests, against the advertised chunk.
+    Tokens,
+    /// Requests in flight, against `max_batch`.
+    Concurrency,
+}
+
+/// Scale-up delay as a distribution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Lag {
+    /// Always the same.
+    Fixed(TimeSpan),
+    /// Lognormal by its median and its 95th percentile.
+    Lognormal {
+        /// Half of the scale-ups are faster.
+        median: TimeSpan,
+        /// One in twenty is slower.
+        p95: TimeSpan,
+    },
+    /// Measured delays, drawn at random.
+    Empirical(Vec<TimeSpan>),
+}

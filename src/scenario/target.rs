@@ -1,0 +1,142 @@
+//! `[target]`: the endpoint under load, how to speak to it, and who may.
+
+use crate::base::units::TimeSpan;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The endpoint under load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Target {
+    /// Base URL, for example `http://127.0.0.1:8000` or `https://my-workspace.cloud.databricks.com`. Left out: the simulated endpoint.
+    pub url: Option<String>,
+    /// Which family of paths the endpoint has.
+    pub api: Api,
+    /// What is asked of it.
+    pub task: Task,
+    /// Model name sent in the body.
+    pub model: String,
+    /// Serving endpoint name, for `api = "databricks"`.
+    pub endpoint: Option<String>,
+    /// Path that replaces the one of `api` and `task`.
+    pub path: Option<String>,
+    /// Stream the answer (server-sent events). Without it TTFT, TPOT and ITL are not measurable.
+    pub stream: bool,
+    /// Ask for usage in the stream (`stream_options.include_usage`).
+    pub include_usage: bool,
+    /// Log probabilities: the number of alternatives per token (`logprobs` and `top_logprobs`).
+    pub top_logprobs: Option<u32>,
+    /// Send `ignore_eos: true`, which vLLM, SGLang and llama.cpp understand: the output has exactly the length asked for.
+    pub ignore_eos: bool,
+    /// Sampling temperature, sent when given.
+    pub temperature: Option<f64>,
+    /// More members of the request body, as they are.
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+    /// More request headers. Secrets belong into `auth`.
+    pub headers: BTreeMap<String, String>,
+    /// Where the bearer token comes from.
+    pub auth: Auth,
+    /// Trust and client certificate.
+    pub tls: Tls,
+    /// When to give up.
+    pub timeouts: Timeouts,
+    /// Hosts other than this machine that may be loaded without `--confirm-host`.
+    pub allowed_hosts: Vec<String>,
+    /// Expected dimension of embeddings; a different one is an error of the class `malformed`.
+    pub embedding_dimension: Option<u32>,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            url: None,
+            api: Api::Openai,
+            task: Task::Chat,
+            model: "default".to_owned(),
+            endpoint: None,
+            path: None,
+            stream: true,
+            include_usage: true,
+            top_logprobs: None,
+            ignore_eos: false,
+            temperature: None,
+            extra_body: serde_json::Map::new(),
+            headers: BTreeMap::new(),
+            auth: Auth::None,
+            tls: Tls::default(),
+            timeouts: Timeouts::default(),
+            allowed_hosts: Vec::new(),
+            embedding_dimension: None,
+        }
+    }
+}
+
+/// A family of paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`.
+    Openai,
+    /// `/serving-endpoints/{endpoint}/invocations` for every task.
+    Databricks,
+}
+
+/// What is asked of the endpoint; Databricks calls them `llm/v1/chat`, `llm/v1/completions`, `llm/v1/embeddings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Messages in, message out.
+    Chat,
+    /// Prompt in, text out.
+    Completions,
+    /// Text in, vector out.
+    Embeddings,
+}
+
+/// Where the bearer token comes from. Never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// No `Authorization` header.
+    None,
+    /// The name of an environment variable.
+    BearerEnv(String),
+    /// A file that holds the token and nothing else.
+    BearerFile(PathBuf),
+}
+
+/// Trust and client certificate; PEM files. Relative paths start at the scenario's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Certificate authorities to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Client certificate chain (mTLS).
+    pub cert: Option<PathBuf>,
+    /// Client private key (mTLS).
+    pub key: Option<PathBuf>,
+    /// Accept any certificate. The result is marked.
+    pub insecure: bool,
+}
+
+/// When to give up on a request. Zero is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// TCP connect and TLS handshake.
+    pub connect: TimeSpan,
+    /// From the request written to the first byte of the answer.
+    pub first_byte: TimeSpan,
+    /// Longest silence inside an answer.
+    pub idle: TimeSpan,
+    /// From sent to closed.
+    pub total: TimeSpan,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: TimeSpan::secs(10), first_byte: TimeSpan::secs(120), idle: TimeSpan::secs(60), total: TimeSpan::secs(297) }
+    }
+}

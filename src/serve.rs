@@ -1,0 +1,1 @@
+//! The simulator as a live HTTP endpoint on a given listener.

@@ -1,0 +1,8 @@
+//! The endpoint as a state machine: `offer`, `next_wakeup`, `advance`. It knows no clock; planning drives it in virtual time, `serve` in real time.
+
+pub mod autoscale;
+pub mod endpoint;
+pub mod event;
+pub mod fit;
+pub mod replica;
+pub mod virtual_time;

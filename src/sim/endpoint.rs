@@ -1,0 +1,1 @@
+//! `Endpoint`: admission and routing over replicas, 429, cancellation, scaling.

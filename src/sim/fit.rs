@@ -1,0 +1,1 @@
+//! From measured records to the step law: regression, then refinement by replay.

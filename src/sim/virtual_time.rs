@@ -1,0 +1,1 @@
+//! The loop: next of arrival, wake-up, timeout; schedule in, records out.

@@ -1,0 +1,1 @@
+//! Arrival processes: rate function x inter-arrival family, by time rescaling; trace instants; closed-loop users.

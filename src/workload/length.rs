@@ -1,0 +1,1 @@
+//! Token lengths: marginals, joint rows, rank-correlated pairs.

@@ -1,0 +1,1 @@
+//! Rate functions, their integral and its inverse.

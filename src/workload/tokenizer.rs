@@ -1,0 +1,1 @@
+//! Vocabularies: embedded ones and a tokenizer.json of the user's own.
