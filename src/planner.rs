@@ -1,6 +1,8 @@
 //! `Recommendation`: minimum and maximum chunks, and why; found by simulation of the demand in virtual time.
 
+pub mod capacity;
 pub mod cost;
+pub mod demand;
 pub mod evaluate;
 pub mod explain;
 pub mod naive;
