@@ -128,7 +128,7 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
         sxx += dx * dx;
         syy += dy * dy;
     }
-    let r = sxy / (sxx.sqrt() * syy.sqrt());
+    let r = sxy / (sxx * syy).sqrt();
     r.is_finite().then(|| r.clamp(-1.0, 1.0))
 }
 
