@@ -1,1 +1,264 @@
 //! `Endpoint`: admission and routing over replicas, 429, cancellation, scaling.
+
+use super::autoscale::{Change, Scaler};
+use super::event::{Admission, Detail, Event, Offer, ScaleEvent, State};
+use super::outbox::Outbox;
+use super::replica::{NEVER, Replica};
+use super::routing::Balancer;
+use crate::base::rng::{Seed, Stream};
+use crate::base::time::Nanos;
+use crate::scenario::endpoint::{EndpointSpec, ScaleMetric};
+use rand::RngExt;
+
+/// The simulated endpoint: replicas behind a balancer, and an autoscaler. It knows no clock: its driver tells it the time.
+///
+/// What it answers depends on the offers, the cancellations and their instants alone, not on how often or how late it is advanced.
+#[derive(Debug)]
+pub struct Endpoint {
+    spec: EndpointSpec,
+    detail: Detail,
+    seed: Seed,
+    /// The first `ready` take new requests, the others are draining.
+    replicas: Vec<Replica>,
+    ready: usize,
+    /// `Replica::wake` of each, side by side: the scan for the earliest is the hottest loop.
+    wakes: Vec<u64>,
+    /// `Replica::open` of each.
+    open: Vec<u32>,
+    born: u64,
+    balancer: Balancer,
+    errors: Stream,
+    outbox: Outbox,
+    scaler: Option<Scaler>,
+    load: Load,
+    scale_log: Vec<ScaleEvent>,
+    paid: Paid,
+}
+
+/// What the autoscaler tracks, summed since zero.
+#[derive(Debug, Default)]
+struct Load {
+    tokens: f64,
+    /// Request-seconds in flight up to `last`.
+    in_flight_s: f64,
+    in_flight: u64,
+    last: u64,
+}
+
+impl Load {
+    fn upto(&mut self, now: u64) {
+        self.in_flight_s += self.in_flight as f64 * Nanos(now - self.last).as_secs_f64();
+        self.last = now;
+    }
+}
+
+/// Chunk-time paid: replicas that serve, draining ones included.
+#[derive(Debug, Default)]
+struct Paid {
+    chunk_ns: u128,
+    last: u64,
+}
+
+impl Endpoint {
+    /// An endpoint at instant zero with `spec.min_chunks` chunks ready (one at least).
+    #[must_use]
+    pub fn new(spec: &EndpointSpec, seed: Seed, detail: Detail) -> Self {
+        let seed = seed.child("endpoint", 0);
+        let mut endpoint = Self {
+            spec: spec.clone(),
+            detail,
+            seed,
+            replicas: Vec::new(),
+            ready: 0,
+            wakes: Vec::new(),
+            open: Vec::new(),
+            born: 0,
+            balancer: Balancer::new(spec.routing, seed),
+            errors: seed.stream("errors"),
+            outbox: Outbox::new(spec.network.nanos()),
+            scaler: Scaler::new(spec, seed),
+            load: Load::default(),
+            scale_log: Vec::new(),
+            paid: Paid::default(),
+        };
+        (0..spec.min_chunks.max(1)).for_each(|_| endpoint.add_replica());
+        endpoint.log_scale(0);
+        endpoint
+    }
+
+    /// Offers a request at `now`. The caller has advanced to `now` before.
+    ///
+    /// A request that could never run (input plus output beyond `kv_tokens`) is answered [`Admission::Failed`], like one drawn with
+    /// `error_share`. The balancer tries every replica before it answers 429.
+    pub fn offer(&mut self, now: Nanos, offer: Offer) -> Admission {
+        let need = u64::from(offer.input_tokens) + u64::from(offer.output_tokens.max(1));
+        self.load.tokens += need as f64;
+        let drawn = self.spec.error_share.0 > 0.0 && self.errors.random::<f64>() < self.spec.error_share.0;
+        if drawn || need > self.spec.kv_tokens {
+            return Admission::Failed;
+        }
+        let first = self.balancer.choose(&self.open[..self.ready]);
+        for i in (first..self.ready).chain(0..first) {
+            if self.replicas[i].offer(now.0, &offer) {
+                self.settle(i, now.0);
+                return Admission::Accepted;
+            }
+        }
+        Admission::Throttled { retry_after: self.spec.retry_after.nanos() }
+    }
+
+    /// Forgets an open request at `now`, wherever it is, and frees what it held: no more events for it. The caller has advanced to `now`
+    /// before. An id that is not open is ignored.
+    pub fn cancel(&mut self, now: Nanos, id: u64) {
+        self.outbox.forget(id);
+        let Some(i) = self.replicas.iter_mut().position(|r| r.cancel(now.0, id)) else {
+            return;
+        };
+        self.settle(i, now.0);
+        self.retire(i, now.0);
+    }
+
+    /// The earliest instant at which something can happen by itself: an event, or a turn of the autoscaler.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Nanos> {
+        let events = self.outbox.next(self.soonest().1);
+        let next = self.scaler.as_ref().map_or(events, |s| events.min(s.wake()));
+        (next != NEVER).then_some(Nanos(next))
+    }
+
+    /// Appends all events up to and including `now`, in order of time.
+    pub fn advance(&mut self, now: Nanos, out: &mut Vec<Event>) {
+        loop {
+            let (i, wake) = self.soonest();
+            let scale = self.scaler.as_ref().map_or(NEVER, Scaler::wake);
+            if wake.min(scale) > now.0 || wake.min(scale) == NEVER {
+                break;
+            }
+            if wake <= scale {
+                self.replicas[i].turn(&mut self.outbox);
+                self.settle(i, wake);
+                self.retire(i, wake);
+            } else {
+                self.scale(scale);
+            }
+        }
+        self.outbox.deliver(now, out);
+    }
+
+    /// The endpoint at the instant of the last advance. Draining chunks are not `ready`, their requests are counted.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        State {
+            ready: count(self.ready),
+            pending: self.pending(),
+            running: count(self.replicas.iter().map(Replica::running).sum()),
+            waiting: count(self.replicas.iter().map(Replica::waiting).sum()),
+        }
+    }
+
+    /// Every change of the number of chunks; the first entry is at zero. A chunk that drains is not `ready` any more.
+    #[must_use]
+    pub fn scale_log(&self) -> &[ScaleEvent] {
+        &self.scale_log
+    }
+
+    /// Chunk-seconds paid from zero to `until` (not before the last advance): chunks that serve or drain. Pending ones cost nothing.
+    #[must_use]
+    pub fn chunk_seconds(&self, until: Nanos) -> f64 {
+        let since = u128::from(until.0.saturating_sub(self.paid.last)) * self.replicas.len() as u128;
+        (self.paid.chunk_ns + since) as f64 / 1e9
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn spec(&self) -> &EndpointSpec {
+        &self.spec
+    }
+
+    /// How much it tells.
+    #[must_use]
+    pub fn detail(&self) -> Detail {
+        self.detail
+    }
+
+    fn pending(&self) -> u32 {
+        self.scaler.as_ref().map_or(0, Scaler::pending)
+    }
+
+    /// The replica that is due first, and when. Ties go to the first.
+    fn soonest(&self) -> (usize, u64) {
+        let mut best = (0, NEVER);
+        for (i, wake) in self.wakes.iter().enumerate() {
+            if *wake < best.1 {
+                best = (i, *wake);
+            }
+        }
+        best
+    }
+
+    /// Takes over what changed in replica `i` at `now`.
+    fn settle(&mut self, i: usize, now: u64) {
+        let open = u32::try_from(self.replicas[i].open()).expect("a replica holds fewer than 2^25 requests");
+        self.wakes[i] = self.replicas[i].wake();
+        let before = std::mem::replace(&mut self.open[i], open);
+        if self.scaler.as_ref().is_some_and(|s| s.metric() == ScaleMetric::Concurrency) {
+            self.load.upto(now);
+            self.load.in_flight = self.load.in_flight + u64::from(open) - u64::from(before);
+        }
+    }
+
+    /// Gives replica `i` back if it has drained.
+    fn retire(&mut self, i: usize, now: u64) {
+        if i >= self.ready && self.open[i] == 0 {
+            self.pay(now);
+            self.replicas.remove(i);
+            self.wakes.remove(i);
+            self.open.remove(i);
+        }
+    }
+
+    fn scale(&mut self, now: u64) {
+        self.load.upto(now);
+        let ready = u32::try_from(self.ready).unwrap_or(u32::MAX);
+        let Some(scaler) = &mut self.scaler else { return };
+        let total = match scaler.metric() {
+            ScaleMetric::Tokens => self.load.tokens,
+            ScaleMetric::Concurrency => self.load.in_flight_s,
+        };
+        match scaler.turn(total, ready) {
+            Change::None => return,
+            Change::Asked => {}
+            Change::Arrived(n) => {
+                self.pay(now);
+                (0..n).for_each(|_| self.add_replica());
+            }
+            Change::Remove(n) => {
+                // The youngest go first. Their requests run to their end, new ones go elsewhere.
+                for _ in 0..n {
+                    self.ready -= 1;
+                    self.retire(self.ready, now);
+                }
+            }
+        }
+        self.log_scale(now);
+    }
+
+    fn add_replica(&mut self) {
+        self.replicas.insert(self.ready, Replica::new(&self.spec, self.seed, self.born, self.detail));
+        self.wakes.insert(self.ready, NEVER);
+        self.open.insert(self.ready, 0);
+        self.ready += 1;
+        self.born += 1;
+    }
+
+    fn log_scale(&mut self, now: u64) {
+        let ready = u32::try_from(self.ready).unwrap_or(u32::MAX);
+        self.scale_log.push(ScaleEvent { at: Nanos(now), ready, pending: self.pending() });
+    }
+
+    fn pay(&mut self, now: u64) {
+        self.paid.chunk_ns += u128::from(now - self.paid.last) * self.replicas.len() as u128;
+        self.paid.last = now;
+    }
+}
