@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn usage_stands_anywhere_and_survives_odd_numbers() {
-        let usage = |text| read(text, Answer::usage);
+        let usage = |text| read(text, |a| a.usage());
         assert_eq!(
             usage(
                 r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":3}}}"#
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn errors_in_the_place_of_answers() {
-        let error = |text| read(text, Answer::error);
+        let error = |text| read(text, |a| a.error());
         assert_eq!(error(r#"{"error":{"message":"no memory","code":500}}"#).as_deref(), Some("no memory"));
         assert_eq!(error(r#"{"error":"no memory"}"#).as_deref(), Some("no memory"));
         assert_eq!(error(r#"{"error_code":"RESOURCE_EXHAUSTED","message":"slow"}"#).as_deref(), Some("RESOURCE_EXHAUSTED: slow"));

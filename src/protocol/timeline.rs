@@ -219,7 +219,7 @@ impl Timeline {
     }
 
     fn not_a_stream(&mut self, body: &[u8]) {
-        if let Ok(Some(words)) = Answer::read(body, Answer::error) {
+        if let Ok(Some(words)) = Answer::read(body, |answer| answer.error()) {
             self.fold.fault(Outcome::InBandError, || one_line(words.as_bytes()));
         }
         let kind = self.headers.get(http::header::CONTENT_TYPE).map_or_else(String::new, |value| one_line(value.as_bytes()));
