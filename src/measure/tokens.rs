@@ -2,7 +2,7 @@
 
 use super::histogram::Histogram;
 use super::summary::TokenReconciliation;
-use crate::record::request::{RequestRecord, TokenSource};
+use crate::record::request::RequestRecord;
 use std::collections::BTreeMap;
 
 /// Sums and distributions of tokens over the requests that ended well.
@@ -27,17 +27,6 @@ impl Default for Tokens {
     }
 }
 
-/// Stable name of a source of token counts.
-#[must_use]
-pub const fn source_name(source: TokenSource) -> &'static str {
-    match source {
-        TokenSource::Usage => "usage",
-        TokenSource::Tokenizer => "tokenizer",
-        TokenSource::Chunks => "chunks",
-        TokenSource::None => "none",
-    }
-}
-
 impl Tokens {
     /// Adds a request that ended well.
     pub fn observe(&mut self, r: &RequestRecord) {
@@ -54,7 +43,7 @@ impl Tokens {
             sums.output_counted += u64::from(r.counted_tokens);
             sums.cached += u64::from(usage.cached.unwrap_or(0));
         }
-        add(&mut sums.sources, source_name(r.token_source), 1);
+        add(&mut sums.sources, r.token_source.name(), 1);
         self.input_asked.record(u64::from(r.input_asked));
         self.input_observed.record(u64::from(r.input_tokens));
         self.output_asked.record(u64::from(r.output_asked));
@@ -110,7 +99,7 @@ pub(super) fn merge_counts(counts: &mut BTreeMap<String, u64>, other: &BTreeMap<
 mod tests {
     use super::*;
     use crate::base::time::Nanos;
-    use crate::record::request::{Phase, Usage};
+    use crate::record::request::{Phase, TokenSource, Usage};
 
     #[test]
     fn sums_are_over_requests_that_have_the_figure() {
