@@ -1,7 +1,6 @@
 //! Request paths and bodies of chat, completions and embeddings, OpenAI-compatible and Databricks.
 
 use crate::scenario::target::{Api, Target, Task};
-use crate::workload::schedule::Arrival;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -39,23 +38,23 @@ pub struct Call {
 /// The `user-agent` of every request.
 pub const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 
-/// The request for `arrival` with the text `prompt`.
+/// The request for `prompt` and at most `output_tokens` tokens of answer (0: no limit is sent).
 ///
 /// Members of `extra_body` replace members of the same name, headers of the target replace headers of the same name.
 #[must_use]
-pub fn call(target: &Target, arrival: &Arrival, prompt: &str) -> Call {
+pub fn call(target: &Target, output_tokens: u32, prompt: &str) -> Call {
     let stream = target.stream && target.task != Task::Embeddings;
     Call {
         path: path(target),
         headers: headers(target, stream),
-        body: body(target, arrival, prompt, stream),
+        body: body(target, output_tokens, prompt, stream),
         expect: Expect {
             task: target.task,
             stream,
             usage: !stream || target.include_usage,
             logprobs: target.top_logprobs.is_some() && target.task != Task::Embeddings,
             dimension: target.embedding_dimension,
-            output_asked: if target.task == Task::Embeddings { 0 } else { arrival.output_tokens },
+            output_asked: if target.task == Task::Embeddings { 0 } else { output_tokens },
         },
     }
 }
@@ -161,7 +160,7 @@ enum Logprobs {
     Alternatives(u32),
 }
 
-fn body(target: &Target, arrival: &Arrival, prompt: &str, stream: bool) -> Bytes {
+fn body(target: &Target, output_tokens: u32, prompt: &str, stream: bool) -> Bytes {
     let generates = target.task != Task::Embeddings;
     let is_chat = target.task == Task::Chat;
     let body = Body {
@@ -170,7 +169,7 @@ fn body(target: &Target, arrival: &Arrival, prompt: &str, stream: bool) -> Bytes
         messages: is_chat.then_some([Message { role: "user", content: prompt }]),
         prompt: (target.task == Task::Completions).then_some(prompt),
         input: (!generates).then_some(prompt),
-        max_tokens: (generates && arrival.output_tokens > 0).then_some(arrival.output_tokens),
+        max_tokens: (generates && output_tokens > 0).then_some(output_tokens),
         stream: generates.then_some(stream),
         stream_options: (stream && target.include_usage).then_some(StreamOptions { include_usage: true }),
         temperature: target.temperature.filter(|t| generates && t.is_finite()),
@@ -198,20 +197,6 @@ mod tests {
     use crate::record::request::Phase;
     use proptest::prelude::*;
     use serde_json::json;
-
-    fn arrival(output_tokens: u32) -> Arrival {
-        Arrival {
-            seq: 0,
-            at: Nanos::ZERO,
-            phase: Phase::Measure,
-            input_tokens: 5,
-            output_tokens,
-            shared_tokens: 0,
-            prefix_group: 0,
-            session: None,
-            user: None,
-        }
-    }
 
     fn target(api: Api, task: Task, url: &str) -> Target {
         Target { api, task, url: Some(url.to_owned()), ..Target::default() }
@@ -246,7 +231,7 @@ mod tests {
         t.temperature = Some(0.5);
         t.extra_body.insert("seed".to_owned(), json!(7));
         t.extra_body.insert("max_tokens".to_owned(), json!(9));
-        let made = call(&t, &arrival(64), "hello");
+        let made = call(&t, 64, "hello");
         assert_eq!(
             parsed(&made),
             json!({"model": "default", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 9, "stream": true,
@@ -260,13 +245,13 @@ mod tests {
         let mut t = target(Api::Databricks, Task::Completions, "http://h");
         t.top_logprobs = Some(2);
         t.stream = false;
-        let made = call(&t, &arrival(4), "once");
+        let made = call(&t, 4, "once");
         assert_eq!(parsed(&made), json!({"prompt": "once", "max_tokens": 4, "stream": false, "logprobs": 2}));
         assert!(made.expect.usage, "a whole document always carries its usage");
         t.task = Task::Embeddings;
         t.api = Api::Openai;
         t.stream = true;
-        let made = call(&t, &arrival(4), "once");
+        let made = call(&t, 4, "once");
         assert_eq!(parsed(&made), json!({"model": "default", "input": "once"}));
         assert!(!made.expect.stream && !made.expect.logprobs && made.expect.output_asked == 0);
     }
@@ -276,7 +261,7 @@ mod tests {
         let mut t = target(Api::Openai, Task::Chat, "http://h");
         t.headers.insert("User-Agent".to_owned(), "mine".to_owned());
         t.headers.insert("x-team".to_owned(), "a".to_owned());
-        let made = call(&t, &arrival(1), "");
+        let made = call(&t, 1, "");
         let value = |name: &str| made.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(value("user-agent"), ["mine"]);
         assert_eq!(value("x-team"), ["a"]);
@@ -291,7 +276,7 @@ mod tests {
             let task = [Task::Chat, Task::Completions, Task::Embeddings][task as usize];
             let mut t = target(Api::Openai, task, "http://h");
             t.model.clone_from(&model);
-            let body = parsed(&call(&t, &arrival(output), &prompt));
+            let body = parsed(&call(&t, output, &prompt));
             let found = match task { Task::Chat => &body["messages"][0]["content"], Task::Completions => &body["prompt"], Task::Embeddings => &body["input"] };
             prop_assert_eq!(found, &json!(prompt));
             prop_assert_eq!(&body["model"], &json!(model));

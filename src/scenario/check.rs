@@ -66,6 +66,16 @@ pub fn check(file: &str, text: &[u8], base_dir: &Path, overrides: &[Override], s
     Err(finish(&source, faults))
 }
 
+/// SHA-256 in lower-case hexadecimal.
+fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::with_capacity(64);
+    for byte in <sha2::Sha256 as sha2::Digest>::digest(bytes) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 /// Faults with their places, in order of appearance: those of the file first, then those of overrides.
 fn finish(source: &Source<'_>, mut faults: Vec<Marked>) -> Vec<Fault> {
     faults.sort_by_key(|m| match &m.mark {
