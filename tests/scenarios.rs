@@ -12,10 +12,12 @@ fn folder() -> PathBuf {
 
 /// Name and text of every shipped scenario, by name.
 fn shipped() -> Vec<(String, String)> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = std::fs::read_dir(folder()).expect("the folder of scenarios is part of the repository");
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     files.sort();
-    files.iter().map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap())).collect()
+    let read = |path: &PathBuf| std::fs::read_to_string(path).expect("a scenario is a text");
+    files.iter().map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(path))).collect()
 }
 
 fn checked(name: &str, text: &str) -> Experiment {
