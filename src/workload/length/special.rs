@@ -32,13 +32,19 @@ pub fn ln_gamma(x: f64) -> f64 {
 /// Series below a + 1, Lentz's continued fraction above (Abramowitz and Stegun 6.5.29, 6.5.31).
 #[must_use]
 pub fn gamma_p(a: f64, x: f64) -> f64 {
+    gamma_p_scaled(a, ln_gamma(a), x)
+}
+
+/// [`gamma_p`] with `ln_gamma_a` = ln Γ(a) already known.
+#[must_use]
+pub fn gamma_p_scaled(a: f64, ln_gamma_a: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }
     if x.is_infinite() {
         return 1.0;
     }
-    let front = (a * x.ln() - x - ln_gamma(a)).exp();
+    let front = (a * x.ln() - x - ln_gamma_a).exp();
     // Steps needed grow with the root of a; the bound only stops a NaN.
     let steps = 10_000;
     if x < a + 1.0 {
@@ -74,7 +80,8 @@ pub fn gamma_p(a: f64, x: f64) -> f64 {
     (1.0 - front * fraction).clamp(0.0, 1.0)
 }
 
-/// Φ(z), the standard normal distribution function, absolute error below 1e-14 (Hart 1968, algorithm 5666).
+/// Φ(z), the standard normal distribution function, absolute error below 1e-14 (Hart 1968, algorithm 5666;
+/// Laplace's continued fraction in the far tails).
 #[must_use]
 pub fn normal_cdf(z: f64) -> f64 {
     let x = z.abs();
@@ -103,7 +110,8 @@ pub fn normal_cdf(z: f64) -> f64 {
         let horner = |terms: &[f64]| terms.iter().fold(0.0, |sum, term| sum * x + term);
         (-0.5 * x * x).exp() * horner(&top) / horner(&bottom)
     } else {
-        let fraction = x + 1.0 / (x + 2.0 / (x + 3.0 / (x + 4.0 / (x + 0.65))));
+        // Laplace's continued fraction x + 1/(x + 2/(x + 3/(x + ...))).
+        let fraction = (1..=30_u8).rev().fold(x, |rest, k| x + f64::from(k) / rest);
         (-0.5 * x * x).exp() / fraction / std::f64::consts::TAU.sqrt()
     };
     if z > 0.0 { 1.0 - tail } else { tail }
