@@ -242,7 +242,9 @@ mod tests {
         let mut start = 0;
         for run in order.chunk_by(|&a, &b| values[a] == values[b]) {
             let rank = start as f64 + (run.len() - 1) as f64 / 2.0;
-            run.iter().for_each(|&i| ranks[i] = rank);
+            for &i in run {
+                ranks[i] = rank;
+            }
             start += run.len();
         }
         ranks

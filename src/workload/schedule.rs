@@ -1,15 +1,15 @@
 //! `Schedule`: a seeded state machine that says which request is due when. It knows no clock: its drivers tell it what completed.
 
 mod expected;
+mod parts;
 
 pub use expected::Expected;
 
-use super::arrival::{self, Family, Renewal};
-use super::length::marginal::{self, below};
-use super::length::{self, Clipped, LengthModel, Recordings};
-use super::rate::{self, Curve};
-use super::replay::{self, Cursor, Recorded, Replay, Scales};
-use super::session::{After, Conversations, SoFar, Turn, pause};
+use super::arrival::{self, Renewal};
+use super::length::{self, Clipped, marginal};
+use super::rate;
+use super::replay::{self, Cursor, Recorded};
+use super::session::{After, SoFar, Turn, pause};
 use super::trace::Rows;
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
@@ -17,6 +17,7 @@ use crate::record::request::Phase;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::Arrivals;
 use crate::scenario::workload::Workload;
+use parts::{Parts, Phases, Timing};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -113,25 +114,6 @@ pub struct Schedule {
     next_order: u64,
     clipped: Clipped,
     cut_sessions: u64,
-}
-
-/// What does not change while a schedule runs; shared by schedules that differ in the seed only.
-#[derive(Debug)]
-struct Parts {
-    timing: Timing,
-    lengths: LengthModel,
-    sessions: Option<Conversations>,
-    shared_prefix: f64,
-    prefix_groups: u32,
-    warmup: Nanos,
-    span: Nanos,
-}
-
-#[derive(Debug)]
-enum Timing {
-    Open { curve: Curve, family: Family },
-    Replay(Replay),
-    Closed { users: u32, think: Nanos, ramp_up: Nanos },
 }
 
 #[derive(Clone, Debug)]
@@ -409,78 +391,14 @@ impl Schedule {
     }
 }
 
-/// Ends of the phases, from load start.
-#[derive(Clone, Copy, Debug)]
-struct Phases {
-    warmup: Nanos,
-    span: Nanos,
-}
-
-impl Parts {
-    fn new(arrivals: &Arrivals, workload: &Workload, phases: Phases, factor: f64, material: &Material) -> Result<Self, Error> {
-        if !(factor.is_finite() && factor > 0.0) {
-            return Err(Error::Factor { found: factor });
-        }
-        let open = |rate, family| Ok::<_, Error>(Timing::Open { curve: Curve::new(rate, factor)?, family });
-        let timing = match arrivals {
-            Arrivals::Constant { rate } => open(rate, Family::Constant)?,
-            Arrivals::Poisson { rate } => open(rate, Family::Exponential)?,
-            Arrivals::Gamma { rate, cv } => open(rate, Family::gamma(*cv)?)?,
-            Arrivals::Weibull { rate, cv } => open(rate, Family::weibull(*cv)?)?,
-            Arrivals::Trace { time_scale, rate_scale, .. } => {
-                let scales = Scales { time: *time_scale, rate: rate_scale * factor };
-                Timing::Replay(Replay::new(material.arrivals.as_ref(), scales, phases.span)?)
-            }
-            Arrivals::Closed { users: 0, .. } => return Err(Error::NoUsers),
-            Arrivals::Closed { users, think, ramp_up } => {
-                let users = length::whole(f64::from(*users) * factor).max(1);
-                Timing::Closed { users, think: think.nanos(), ramp_up: ramp_up.nanos() }
-            }
-        };
-        let recordings = Recordings { lengths: material.lengths.as_ref(), input: material.input.as_ref(), output: material.output.as_ref() };
-        let rows = if matches!(timing, Timing::Replay(_)) { length::Arrivals::WithRows } else { length::Arrivals::Bare };
-        Ok(Self {
-            timing,
-            lengths: LengthModel::new(workload, recordings, rows)?,
-            sessions: workload.sessions.as_ref().map(Conversations::new).transpose().map_err(Error::Turns)?,
-            shared_prefix: workload.prompts.shared_prefix.0.clamp(0.0, 1.0),
-            prefix_groups: workload.prompts.prefix_groups.max(1),
-            warmup: phases.warmup,
-            span: phases.span,
-        })
-    }
-
-    fn phase(&self, at: Nanos) -> Phase {
-        if at < self.warmup { Phase::Warmup } else { Phase::Measure }
-    }
-
-    fn own_rows(&self) -> Option<&Replay> {
-        match &self.timing {
-            Timing::Replay(replay) if self.lengths.is_own_row() => Some(replay),
-            _ => None,
-        }
-    }
-
-    /// Shared tokens and prefix group of a request (or session) by its number.
-    fn prefix(&self, seed: Seed, key: u64, input: u32) -> (u32, u32) {
-        if self.shared_prefix <= 0.0 {
-            return (0, 0);
-        }
-        let shared = length::whole(self.shared_prefix * f64::from(input)).min(input);
-        if self.prefix_groups == 1 {
-            return (shared, 0);
-        }
-        let group = below(&mut seed.keyed("prefix", key), u64::from(self.prefix_groups));
-        (shared, u32::try_from(group).expect("below a u32"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::rate::Curve;
     use super::*;
     use crate::base::units::{Rate, Share, TimeSpan};
     use crate::scenario::load::{RateFn, RatePoint, RateStep, TraceFormat, TraceSource, VaryingRate};
     use crate::scenario::workload::{Lengths, Marginal, Prompts, Sessions};
+    use crate::workload::length::marginal::below;
     use crate::workload::trace::Row;
     use proptest::prelude::*;
 
@@ -824,12 +742,12 @@ mod tests {
     }
 
     const PINNED: [(usize, u64); 7] = [
-        (12000, 3132774179878792750),
-        (3856, 5580688988628006628),
-        (4189, 8276193169420460563),
-        (14670, 10504839916545788927),
-        (6553, 7535941814238613684),
-        (7939, 5039605953046907436),
-        (4789, 7894246521951387996),
+        (12_000, 3_132_774_179_878_792_750),
+        (3856, 5_580_688_988_628_006_628),
+        (4189, 8_276_193_169_420_460_563),
+        (14_670, 10_504_839_916_545_788_927),
+        (6553, 7_535_941_814_238_613_684),
+        (7939, 5_039_605_953_046_907_436),
+        (4789, 7_894_246_521_951_387_996),
     ];
 }

@@ -3,7 +3,8 @@
 use super::inverse::Brackets;
 use super::special::{gamma_p_scaled, ln_gamma, normal_cdf};
 use crate::base::rng::Stream;
-use crate::scenario::workload::{Marginal as Spec, QuantilePoint, Side};
+use crate::scenario::load::TraceSource;
+use crate::scenario::workload::{Component, Marginal as Spec, QuantilePoint, Side};
 use crate::workload::trace::Rows;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, Gamma, LogNormal, Normal, Weibull};
@@ -34,6 +35,14 @@ pub enum Error {
     /// A mixture without parts.
     #[error("a mixture without parts; expected at least one")]
     EmptyMixture,
+    /// Columns of more than one recording in one mixture.
+    #[error("a mixture of columns of {first:?} and {second:?}; expected one recording")]
+    TwoRecordings {
+        /// One recording.
+        first: String,
+        /// Another one.
+        second: String,
+    },
     /// A column of a recording that was not handed over or has no rows.
     #[error("the recording {path:?} has no rows; expected at least one")]
     NoRows {
@@ -110,6 +119,7 @@ impl Marginal {
                 if components.is_empty() {
                     return Err(Error::EmptyMixture);
                 }
+                one_recording(components)?;
                 let weights: f64 = components.iter().map(|c| c.weight).sum();
                 let mut until = 0.0;
                 let mut parts = Vec::with_capacity(components.len());
@@ -229,6 +239,23 @@ pub(in crate::workload) fn index_below(stream: &mut Stream, n: usize) -> usize {
     usize::try_from(below(stream, n as u64)).expect("below a usize")
 }
 
+/// Only one recording is read for a marginal.
+fn one_recording(components: &[Component]) -> Result<(), Error> {
+    fn first_of(spec: &Spec) -> Option<&TraceSource> {
+        match spec {
+            Spec::Column { trace, .. } => Some(trace),
+            Spec::Mixture(inner) => inner.iter().find_map(|c| first_of(&c.of)),
+            _ => None,
+        }
+    }
+    let mut traces = components.iter().filter_map(|c| first_of(&c.of));
+    let Some(first) = traces.next() else { return Ok(()) };
+    match traces.find(|t| *t != first) {
+        None => Ok(()),
+        Some(second) => Err(Error::TwoRecordings { first: first.path.display().to_string(), second: second.path.display().to_string() }),
+    }
+}
+
 fn gamma(mean: f64, cv: f64) -> Result<Shape, Error> {
     let shape = 1.0 / (cv * cv);
     let scale = mean / shape;
@@ -312,8 +339,6 @@ fn column(rows: Option<&Rows>, side: Side) -> Option<Vec<u32>> {
 mod tests {
     use super::*;
     use crate::base::rng::Seed;
-    use crate::scenario::load::TraceSource;
-    use crate::scenario::workload::Component;
     use crate::workload::trace::Row;
 
     const N: usize = 20_000;
@@ -429,6 +454,21 @@ mod tests {
     fn fixed_is_fixed() {
         let marginal = Marginal::new(&Spec::Fixed(256), None).unwrap();
         assert_eq!((marginal.draw(&mut Seed(1).stream("lengths")), marginal.at_score(3.0), marginal.mean_within(1, 9_999)), (256.0, 256.0, 256.0));
+    }
+
+    #[test]
+    fn a_mixture_reads_one_recording() {
+        let of = |path: &str| Component {
+            weight: 1.0,
+            of: Spec::Column {
+                trace: TraceSource { path: path.into(), format: crate::scenario::load::TraceFormat::Auto, columns: None },
+                side: Side::Input,
+            },
+        };
+        let rows = column_rows();
+        assert!(Marginal::new(&Spec::Mixture(vec![of("a.csv"), of("a.csv")]), Some(&rows)).is_ok());
+        let fault = Marginal::new(&Spec::Mixture(vec![of("a.csv"), of("b.csv")]), Some(&rows)).unwrap_err();
+        assert_eq!(fault, Error::TwoRecordings { first: "a.csv".into(), second: "b.csv".into() });
     }
 
     #[test]
