@@ -5,6 +5,8 @@ pub mod learn;
 pub mod length;
 pub mod prompt;
 pub mod rate;
+pub mod replay;
 pub mod schedule;
+pub mod session;
 pub mod tokenizer;
 pub mod trace;

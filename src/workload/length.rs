@@ -1,1 +1,228 @@
-//! Token lengths: marginals, joint rows, rank-correlated pairs.
+//! Token lengths of requests: joint rows, independent and rank-correlated pairs, cut to the workload's bounds.
+
+pub mod inverse;
+pub mod marginal;
+pub mod special;
+
+use crate::base::rng::{Seed, Stream};
+use crate::scenario::workload::{Lengths as Spec, Workload};
+use crate::workload::trace::{Row, Rows};
+use marginal::{Marginal, index_below};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Why lengths cannot be drawn.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A marginal is not one.
+    #[error("workload.lengths, {side}: {source}")]
+    Marginal {
+        /// `input` or `output`.
+        side: &'static str,
+        /// What is wrong.
+        source: marginal::Error,
+    },
+    /// Rows are wanted and none are there.
+    #[error("workload.lengths.empirical: no rows; expected a recording with rows in `trace` or in `load.arrivals.trace`")]
+    NoRows,
+    /// A rank correlation out of range.
+    #[error("workload.lengths.correlated.spearman is {found}; expected -0.99 to 0.99")]
+    Spearman {
+        /// The value.
+        found: f64,
+    },
+    /// Bounds that leave nothing.
+    #[error("workload.min_{side} is {min} and workload.max_{side} is {max}; expected a maximum of at least the minimum")]
+    Bounds {
+        /// `input` or `output`.
+        side: &'static str,
+        /// Smallest.
+        min: u32,
+        /// Largest.
+        max: u32,
+    },
+}
+
+/// Input and output tokens of one request, inside the bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Input tokens.
+    pub input: u32,
+    /// Output tokens.
+    pub output: u32,
+}
+
+/// How many draws lay outside the bounds and were moved to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clipped {
+    /// Input lengths.
+    pub input: u64,
+    /// Output lengths.
+    pub output: u64,
+}
+
+/// The lengths of a workload, ready to draw from.
+///
+/// A draw depends on its key alone, so shards and threads agree without talking.
+#[derive(Clone, Debug)]
+pub struct LengthModel {
+    source: Source,
+    input_bounds: (u32, u32),
+    output_bounds: (u32, u32),
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// Every arrival brings the row it was recorded with.
+    Own,
+    /// Rows at random.
+    Joint(Vec<Pair>),
+    Independent {
+        input: Marginal,
+        output: Marginal,
+    },
+    /// `pearson` of the two normal scores.
+    Correlated {
+        input: Marginal,
+        output: Marginal,
+        pearson: f64,
+    },
+}
+
+/// The rows a model may draw from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recordings<'a> {
+    /// Of `lengths.empirical.trace`.
+    pub lengths: Option<&'a Rows>,
+    /// Of the input marginal's `column`.
+    pub input: Option<&'a Rows>,
+    /// Of the output marginal's `column`.
+    pub output: Option<&'a Rows>,
+}
+
+impl LengthModel {
+    /// The lengths of `workload`, drawn from `recordings` where it names one.
+    pub fn new(workload: &Workload, recordings: Recordings<'_>, arrivals: Arrivals) -> Result<Self, Error> {
+        let bounds = |side, min, max| if min <= max { Ok((min, max)) } else { Err(Error::Bounds { side, min, max }) };
+        let marginal = |side, spec, rows| Marginal::new(spec, rows).map_err(|source| Error::Marginal { side, source });
+        let source = match &workload.lengths {
+            Spec::Empirical { trace: None } if arrivals == Arrivals::WithRows => Source::Own,
+            Spec::Empirical { .. } => {
+                let rows = recordings.lengths.filter(|r| !r.rows.is_empty()).ok_or(Error::NoRows)?;
+                Source::Joint(rows.rows.iter().map(|r| Pair { input: r.input_tokens, output: r.output_tokens }).collect())
+            }
+            Spec::Independent { input, output } => {
+                Source::Independent { input: marginal("input", input, recordings.input)?, output: marginal("output", output, recordings.output)? }
+            }
+            Spec::Correlated { input, output, spearman } => {
+                if !(-0.99..=0.99).contains(spearman) {
+                    return Err(Error::Spearman { found: *spearman });
+                }
+                Source::Correlated {
+                    input: marginal("input", input, recordings.input)?,
+                    output: marginal("output", output, recordings.output)?,
+                    // Pearson 1907: of a bivariate normal pair, spearman = 6/pi * asin(pearson / 2).
+                    pearson: 2.0 * (std::f64::consts::PI * spearman / 6.0).sin(),
+                }
+            }
+        };
+        Ok(Self {
+            source,
+            input_bounds: bounds("input", workload.min_input, workload.max_input)?,
+            output_bounds: bounds("output", workload.min_output, workload.max_output)?,
+        })
+    }
+
+    /// The lengths of request `index` under `seed`: stream `lengths`. `own`: the row that the arrival was recorded with.
+    pub fn draw(&self, seed: Seed, index: u64, own: Option<Pair>, clipped: &mut Clipped) -> Pair {
+        let raw = match (&self.source, own) {
+            (Source::Own, Some(row)) => row,
+            (Source::Own, None) => Pair { input: 0, output: 0 },
+            (source, _) => source.draw(&mut seed.keyed("lengths", index)),
+        };
+        let pair = self.cut(raw);
+        clipped.input += u64::from(pair.input != raw.input);
+        clipped.output += u64::from(pair.output != raw.output);
+        pair
+    }
+
+    /// Whether arrivals keep their own row.
+    #[must_use]
+    pub fn is_own_row(&self) -> bool {
+        matches!(self.source, Source::Own)
+    }
+
+    /// `row` inside the bounds.
+    #[must_use]
+    pub fn cut(&self, row: Pair) -> Pair {
+        let (input, output) = (self.input_bounds, self.output_bounds);
+        Pair { input: row.input.clamp(input.0, input.1), output: row.output.clamp(output.0, output.1) }
+    }
+
+    /// Input tokens, at most.
+    #[must_use]
+    pub fn max_input(&self) -> u32 {
+        self.input_bounds.1
+    }
+
+    /// Expected input and output tokens of a request, after the bounds; of own rows: `None`, the arrivals know them.
+    #[must_use]
+    pub fn mean(&self) -> Option<(f64, f64)> {
+        let (input_bounds, output_bounds) = (self.input_bounds, self.output_bounds);
+        match &self.source {
+            Source::Own => None,
+            Source::Joint(rows) => Some(mean(rows.iter().map(|&row| self.cut(row)))),
+            Source::Independent { input, output } | Source::Correlated { input, output, .. } => {
+                Some((input.mean_within(input_bounds.0, input_bounds.1), output.mean_within(output_bounds.0, output_bounds.1)))
+            }
+        }
+    }
+}
+
+/// What arrivals bring with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// The row each was recorded with.
+    WithRows,
+    /// An instant only.
+    Bare,
+}
+
+impl Source {
+    fn draw(&self, stream: &mut Stream) -> Pair {
+        match self {
+            Self::Own => Pair { input: 0, output: 0 },
+            Self::Joint(rows) => rows[index_below(stream, rows.len())],
+            Self::Independent { input, output } => Pair { input: whole(input.draw(stream)), output: whole(output.draw(stream)) },
+            Self::Correlated { input, output, pearson } => {
+                let a: f64 = StandardNormal.sample(stream);
+                let b: f64 = StandardNormal.sample(stream);
+                let tied = pearson * a + (1.0 - pearson * pearson).sqrt() * b;
+                Pair { input: whole(input.at_score(a)), output: whole(output.at_score(tied)) }
+            }
+        }
+    }
+}
+
+impl From<&Row> for Pair {
+    fn from(row: &Row) -> Self {
+        Self { input: row.input_tokens, output: row.output_tokens }
+    }
+}
+
+/// Means of input and output tokens; zeros for no pairs.
+pub(super) fn mean(pairs: impl Iterator<Item = Pair>) -> (f64, f64) {
+    let (mut n, mut input, mut output) = (0_u64, 0.0, 0.0);
+    for pair in pairs {
+        n += 1;
+        input += f64::from(pair.input);
+        output += f64::from(pair.output);
+    }
+    let n = n.max(1) as f64;
+    (input / n, output / n)
+}
+
+/// To the nearest whole token.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float to integer casts saturate, and draws are at least 0")]
+pub(super) fn whole(tokens: f64) -> u32 {
+    tokens.round() as u32
+}
