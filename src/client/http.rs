@@ -86,6 +86,7 @@ pub struct Client {
     clock: Clock,
     addresses: OnceCell<Vec<SocketAddr>>,
     /// Kept connections; the last one used is the first one used again.
+    #[expect(clippy::vec_box, reason = "a connection is large and moves out and back with every request")]
     idle: RefCell<Vec<Box<Channel>>>,
     examples: RefCell<BTreeMap<Outcome, String>>,
     identity: RefCell<Identity>,
@@ -170,6 +171,10 @@ impl Client {
     pub async fn execute(&self, call: Call, mut record: RequestRecord, mut stop: watch::Receiver<bool>) -> RequestRecord {
         let mut timeline = Timeline::new(call.expect, self.counter.clone());
         let sent = self.clock.now();
+        if *stop.borrow() {
+            (record.outcome, record.closed) = (Outcome::Cancelled, sent);
+            return record;
+        }
         let progress = Progress::new(sent);
         let end = tokio::select! {
             biased;
@@ -320,7 +325,7 @@ fn sealed(token: &Secret) -> Result<HeaderValue, Error> {
 /// Ends when `stop` turns true; never, when nobody is left to turn it.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -329,7 +334,7 @@ fn no_answer(fault: &hyper::Error, seen: &Seen) -> Broken {
     let is_silent = seen.first().is_none();
     let is_tls = sources(fault).any(|source| {
         let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        source.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+        source.is::<rustls::Error>() || matches!(inner, Some(inner) if inner.is::<rustls::Error>())
     });
     let outcome = match fault {
         _ if is_tls => Outcome::Tls,

@@ -272,8 +272,8 @@ mod tests {
     proptest! {
         /// forall prompts, model names: the body is JSON and gives back the same prompt and model.
         #[test]
-        fn bodies_are_json_whatever_the_prompt(prompt in any::<String>(), model in any::<String>(), task in 0..3, output in any::<u32>()) {
-            let task = [Task::Chat, Task::Completions, Task::Embeddings][task as usize];
+        fn bodies_are_json_whatever_the_prompt(prompt in any::<String>(), model in any::<String>(), task in 0..3_usize, output in any::<u32>()) {
+            let task = [Task::Chat, Task::Completions, Task::Embeddings][task];
             let mut t = target(Api::Openai, task, "http://h");
             t.model.clone_from(&model);
             let body = parsed(&call(&t, output, &prompt));

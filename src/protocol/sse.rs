@@ -419,7 +419,7 @@ mod tests {
         /// forall lists of texts without line ends: written as events, they come back.
         #[test]
         fn what_is_written_comes_back(texts in prop::collection::vec("[^\r\n]{0,30}", 0..20), size in 1..50_usize) {
-            let stream: String = texts.iter().map(|t| format!("data: {t}\n\n")).collect();
+            let stream = texts.iter().fold(String::new(), |all, text| all + "data: " + text + "\n\n");
             let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
             let found: Vec<String> = events(&pieces).into_iter().map(|(_, d)| d).collect();
             prop_assert_eq!(found, texts);

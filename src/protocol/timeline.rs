@@ -218,6 +218,7 @@ impl Timeline {
         }
     }
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough in its lifetimes")]
     fn not_a_stream(&mut self, body: &[u8]) {
         if let Ok(Some(words)) = Answer::read(body, |answer| answer.error()) {
             self.fold.fault(Outcome::InBandError, || one_line(words.as_bytes()));

@@ -3,7 +3,7 @@
 use super::{Appetite, Counter};
 use crate::base::time::Nanos;
 use crate::protocol::answer::think::Think;
-use crate::protocol::answer::{Answer, Choice, Content, Malformed, Message};
+use crate::protocol::answer::{Answer, Choice, Content, Malformed, Message, Text};
 use crate::protocol::failure::one_line;
 use crate::protocol::sse::Event;
 use crate::record::outcome::Outcome;
@@ -170,7 +170,7 @@ impl Fold {
             self.content(now, text.as_str(), &mut share);
         }
         let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) else { return share };
-        for text in reasoning(message) {
+        if let Some(text) = reasoning(message) {
             share.add_reasoning(text, self.counter.as_ref());
         }
         match &message.content {
@@ -214,9 +214,9 @@ impl Fold {
     }
 }
 
-fn reasoning<'a>(message: &'a Message<'_>) -> impl Iterator<Item = &'a str> {
-    // Some servers send the same text under both names during a change of name: one of them counts.
-    message.reasoning_content.as_ref().filter(|text| !text.as_str().is_empty()).or(message.reasoning.as_ref()).map(|text| text.as_str()).into_iter()
+/// Some servers send the same text under both names during a change of name: one of them counts.
+fn reasoning<'a>(message: &'a Message<'_>) -> Option<&'a str> {
+    [&message.reasoning_content, &message.reasoning].into_iter().flatten().map(Text::as_str).find(|text| !text.is_empty())
 }
 
 impl Share {

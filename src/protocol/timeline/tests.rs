@@ -3,6 +3,7 @@
 use super::*;
 use crate::record::request::{ChunkStamp, Phase, Usage};
 use http::HeaderValue;
+use proptest::prelude::*;
 
 fn expect(task: Task, stream: bool) -> Expect {
     Expect { task, stream, usage: true, logprobs: false, dimension: None, output_asked: 3 }
@@ -254,4 +255,31 @@ fn an_event_or_a_body_without_end_is_malformed() {
     assert!((0..66).any(|_| timeline.bytes(ms(20), &piece) == Appetite::Enough));
     timeline.end(ms(21));
     assert_eq!(finished(timeline).0.outcome, Outcome::Malformed);
+}
+
+proptest! {
+    /// forall cuts of a good stream: the same tokens, chunks and class as whole.
+    #[test]
+    fn cuts_do_not_change_what_is_counted(size in 1..300_usize) {
+        let all = [ROLE, THINK, A, B, STOP, USAGE, DONE].concat();
+        let pieces: Vec<&str> = all.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+        let (cut, _) = streamed(CHAT(), &pieces);
+        let (whole, _) = streamed(CHAT(), &[&all]);
+        let facts = |r: &RequestRecord| (r.outcome, r.counted_tokens, r.chunks.len(), r.reasoning_tokens, r.usage, r.notes);
+        prop_assert_eq!(facts(&cut), facts(&whole));
+    }
+
+    /// forall bytes and heads: a class, never a panic, and instants in order.
+    #[test]
+    fn any_bytes_have_a_class(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..5), status in 100..600_u16, stream in any::<bool>()) {
+        let mut timeline = Timeline::new(expect(Task::Chat, stream), None);
+        timeline.head(ms(1), status, &HeaderMap::new());
+        for (i, piece) in pieces.iter().enumerate() {
+            timeline.bytes(ms(2 + i as u64), piece);
+        }
+        timeline.end(ms(9));
+        let (record, message) = finished(timeline);
+        prop_assert_eq!(record.is_ok(), message.is_none());
+        prop_assert!(record.first_token <= record.last_token && record.last_token.is_none_or(|at| at <= record.closed));
+    }
 }
