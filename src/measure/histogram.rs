@@ -242,6 +242,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// forall values, rank: the histogram's value is at most 0.1 % above the sorted sample's, and never below.
         #[test]
         fn values_agree_with_a_sorted_sample(mut values in proptest::collection::vec(1_u64..LONGEST, 1..400), at in 0.0_f64..1.0) {
