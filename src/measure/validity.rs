@@ -28,7 +28,7 @@ pub const TOKEN_DIFFERENCE: (f64, f64) = (0.02, 0.2);
 /// Little's law: relative difference of N and X R that is worth a doubt.
 pub const LITTLE_DIFFERENCE: f64 = 0.1;
 /// A window of fewer mean times in system than this says nothing about Little's law: what straddles its ends weighs too much.
-pub const LITTLE_WINDOWS: f64 = 20.0;
+pub const LITTLE_WINDOWS: f64 = 10.0;
 /// Requests due below which no figure says much.
 pub const FEW_REQUESTS: u64 = 20;
 
@@ -342,8 +342,8 @@ mod tests {
 
     #[test]
     fn a_growing_backlog_is_not_steady() {
-        // Each request takes 4 ms longer than the one before.
-        let s = with(|seq, r| r.closed = r.sent.unwrap() + Nanos::from_millis(400 + 9 * seq));
+        // Each request takes 15 ms longer than the one before.
+        let s = with(|seq, r| r.closed = r.sent.unwrap() + Nanos::from_millis(400 + 15 * seq));
         assert_eq!(found(&s), [(Severity::Doubt, "not-steady")]);
     }
 
