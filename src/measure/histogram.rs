@@ -237,7 +237,9 @@ mod tests {
 
     fn of(values: &[u64]) -> Histogram {
         let mut h = Histogram::latency();
-        values.iter().for_each(|&v| h.record(v));
+        for &v in values {
+            h.record(v);
+        }
         h
     }
 

@@ -10,7 +10,9 @@ use super::validity::{self, Evidence};
 use crate::base::time::Nanos;
 use crate::record::outcome::Group;
 use crate::record::request::{Phase, RequestRecord};
+use crate::scenario::model::Scenario;
 use crate::scenario::slo::{Metric, Percentile, Slo};
+use crate::scenario::target::Task;
 
 /// What was to be expected of the answers; decides which absences are worth a warning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,17 @@ pub struct Expectations {
     pub streaming: bool,
     /// Text received was counted with a vocabulary; otherwise one token a chunk.
     pub tokenizer: bool,
+}
+
+impl Expectations {
+    /// What a scenario lets expect: text is counted with its vocabulary.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        let target = &scenario.target;
+        let text = target.task != Task::Embeddings;
+        // Answers that are not streamed carry their usage without being asked.
+        Self { usage_asked: target.include_usage || !target.stream, streaming: target.stream && text, tokenizer: text }
+    }
 }
 
 /// Folds records into a [`Summary`].

@@ -203,7 +203,7 @@ fn shown(value: Nanos, bound: Nanos, kept: bool) -> String {
         return value.min(bound).to_string();
     }
     let text = value.to_string();
-    if text == bound.to_string() { format!("{:.3} ms", value.as_millis_f64()) } else { text }
+    if text == bound.to_string() { format!("just above {bound}") } else { text }
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::Met, "800 ms"));
         let (over, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound + 1); 20], 0);
         let told = &over.objectives(|_| &values)[0];
-        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::NotMet, "800.000 ms"));
+        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::NotMet, "just above 800 ms"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::scenario::slo::{Metric, Percentile, Slo};
 pub const LATENESS_DOUBT: Nanos = Nanos::from_millis(5);
 /// A request is badly late beyond this share of the endpoint's median time to its first token (and beyond [`LATENESS_DOUBT`]).
 pub const LATENESS_OF_MEDIAN: f64 = 0.05;
-/// More badly late requests than this share of those sent, and at least [`LATE_AT_LEAST`], make a run invalid.
+/// More badly late requests than this share of those sent, and at least [`LATE_AT_LEAST`] requests, make a run invalid.
 pub const LATE_SHARE: f64 = 0.01;
 /// Two hiccups prove nothing about a small run.
 pub const LATE_AT_LEAST: u64 = 3;
