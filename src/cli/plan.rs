@@ -78,7 +78,7 @@ fn steps_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// The step law behind measured records. Batch cap, budget and key-value size are taken from `[endpoint]`; the law itself is not.
 pub fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<RequestRecord>)>) -> Result<Model, Failure> {
-    let base = EndpointSpec { step: StepLaw::default(), noise: 0.0, min_chunks: 1, max_chunks: 1, ..experiment.scenario.endpoint.clone() };
+    let base = EndpointSpec { step: StepLaw::default(), noise: 0.0, max_chunks: experiment.scenario.endpoint.min_chunks, ..experiment.scenario.endpoint.clone() };
     let input = FitInput { steps: runs.iter().map(|(_, r)| r.as_slice()).collect(), offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(), base: &base };
     let fitted = fit::fit(&input, experiment.seed)
         .map_err(|e| Failure::from_error(Exit::Inconclusive, &e).with_hint("sweep at least two rates with streamed answers, one of them low"))?;

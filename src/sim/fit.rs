@@ -1,7 +1,7 @@
 //! From measured records to the step law: regression on reconstructed iterations, then refinement by replay.
 //!
-//! Only what a client can see is used. The load must have been the only traffic, on one chunk; what the endpoint's cap, budget and key-value
-//! size are stands in the `base` that the caller gives. Predictions are promised, not parameters: `a` and `b` trade off where the batch hardly
+//! Only what a client can see is used. The load must have been the only traffic, on a fixed number of chunks (`base.min_chunks`); what the
+//! endpoint's cap, budget and key-value size are stands in the `base` that the caller gives. Predictions are promised, not parameters: `a` and `b` trade off where the batch hardly
 //! varies, `b` and `d` where contexts are alike; the condition number says so.
 
 mod replay;
@@ -111,11 +111,12 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
     if requests == 0 {
         return Err(Error::Nothing);
     }
-    let windows: Vec<windows::Window> = input.steps.iter().flat_map(|step| windows::of_step(step)).collect();
+    let chunks = input.base.min_chunks;
+    let windows: Vec<windows::Window> = input.steps.iter().flat_map(|step| windows::of_step(step, chunks)).collect();
     if windows.len() < MIN_WINDOWS {
         return Err(Error::TooLittle { windows: windows.len(), per: windows::WIDTH });
     }
-    let law = solve::huber_nnls(&windows);
+    let law = solve::huber_nnls(&windows, chunks > 1);
     let network = windows::idle_network(&input.steps, input.base.prefill_budget, &law);
     let start = [law[0], law[1], law[2], law[3], network];
     let replay = replay::Replay::new(&input.steps, input.base, seed);

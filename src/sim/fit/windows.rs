@@ -2,8 +2,10 @@
 
 use crate::record::request::RequestRecord;
 
-/// Gaps in a stretch: long enough to even out jitter, short enough for the batch to stay nearly the same.
+/// Gaps in a stretch on one chunk: long enough to even out jitter, short enough for the batch to stay nearly the same.
 pub(super) const WIDTH: usize = 4;
+/// Gaps in a stretch on several chunks, where a client sees only the sum: longer, so that what one replica does evens out.
+const WIDTH_OF_MANY: usize = 16;
 /// Stretches kept of one step, spread evenly over it.
 const MOST: usize = 6000;
 
@@ -50,8 +52,12 @@ pub(super) fn most_streaming(step: &[RequestRecord]) -> u32 {
     u32::try_from(most).unwrap_or(0)
 }
 
-/// The stretches of a step. Every sequence that decodes gets one token an iteration, so a gap of one stream is one iteration of all.
-pub(super) fn of_step(step: &[RequestRecord]) -> Vec<Window> {
+/// The stretches of a step. Every sequence that decodes gets one token an iteration, so a gap of one stream is one iteration of its replica.
+///
+/// With `chunks` above 1 the other streams are spread evenly: the expected batch stands in for the true one. Errors of this kind (Berkson's: the
+/// truth scatters around what is known) widen the residuals and leave a linear regression unbiased.
+pub(super) fn of_step(step: &[RequestRecord], chunks: u32) -> Vec<Window> {
+    let width = if chunks > 1 { WIDTH_OF_MANY } else { WIDTH };
     let streams = streams(step);
     let mut windows = Vec::new();
     for record in step.iter().filter(|r| r.is_ok()) {
@@ -71,13 +77,13 @@ pub(super) fn of_step(step: &[RequestRecord]) -> Vec<Window> {
         if record.chunks.iter().any(|c| c.tokens != 1) {
             continue;
         }
-        windows.extend(gaps.chunks_exact(WIDTH).map(|stretch| window(&streams, stretch)));
+        windows.extend(gaps.chunks_exact(width).map(|stretch| window(&streams, stretch, f64::from(record.input_tokens), f64::from(chunks.max(1)))));
     }
     let keep = windows.len().div_ceil(MOST).max(1);
     windows.into_iter().step_by(keep).collect()
 }
 
-fn window(streams: &[Stream], stretch: &[(u64, u64)]) -> Window {
+fn window(streams: &[Stream], stretch: &[(u64, u64)], own: f64, chunks: f64) -> Window {
     let (from, to) = (stretch[0].0, stretch[stretch.len() - 1].1);
     let n = stretch.len() as f64;
     let (mut batch, mut context, mut prompts) = (0.0, 0.0, 0.0);
@@ -96,7 +102,10 @@ fn window(streams: &[Stream], stretch: &[(u64, u64)]) -> Window {
             prompts += s.input;
         }
     }
-    Window { sums: [n, batch * n, prompts, context * n], length }
+    // The stream itself is on its replica for certain; the others with probability 1 / chunks.
+    let batch = 1.0 + (batch - 1.0).max(0.0) / chunks;
+    let context = own + (context - own).max(0.0) / chunks;
+    Window { sums: [n, batch * n, prompts / chunks, context * n], length }
 }
 
 /// Time on the way, from requests that met an idle endpoint: TTFT less what the law says of a prompt alone. The 20th percentile over all requests
