@@ -66,8 +66,6 @@ struct Histograms {
     e2e: Histogram,
     e2e_service: Histogram,
     lateness: Histogram,
-    /// Lateness without connection set-up: the schedule's own.
-    schedule_lag: Histogram,
 }
 
 /// Tokens by where they count.
@@ -164,7 +162,7 @@ impl Recorder {
             window_s,
             in_flight_mean,
             in_system_mean: per_second(self.in_system as f64 / 1e9, window_s),
-            schedule_lag: &self.latency.schedule_lag,
+            lateness: &self.latency.lateness,
             service_p50: self.latency.service_median(),
         });
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean number of requests; the cast saturates")]
@@ -275,7 +273,6 @@ impl Recorder {
         }
         if let Some(lateness) = r.lateness() {
             self.latency.lateness.record_nanos(lateness);
-            self.latency.schedule_lag.record_nanos(lateness - r.connect - r.tls);
         }
         if let Some(sent) = r.sent {
             self.in_system += u128::from(r.closed.since(sent).0);
@@ -335,8 +332,7 @@ impl Histograms {
             icl: h.clone(),
             e2e: h.clone(),
             e2e_service: h.clone(),
-            lateness: h.clone(),
-            schedule_lag: h,
+            lateness: h,
         }
     }
 
@@ -350,7 +346,6 @@ impl Histograms {
         self.e2e.merge(&other.e2e);
         self.e2e_service.merge(&other.e2e_service);
         self.lateness.merge(&other.lateness);
-        self.schedule_lag.merge(&other.schedule_lag);
     }
 
     fn of(&self, metric: Metric) -> &Histogram {
@@ -572,16 +567,6 @@ mod tests {
         assert_eq!(s.in_flight_max, 1);
         let s = summary(&Slo::default(), &[answer(10_000, 12_000, &[]), answer(11_000, 14_000, &[]), answer(13_000, 15_000, &[])]);
         assert_eq!(s.in_flight_max, 2);
-    }
-
-    #[test]
-    fn connection_set_up_is_lateness_but_not_the_schedules() {
-        let mut r = answer(10_000, 10_100, &[]);
-        (r.sent, r.connect, r.tls) = (Some(ms(10_050)), ms(20), ms(29));
-        let records: Vec<_> = std::iter::repeat_n(r, 30).collect();
-        let s = summary(&Slo::default(), &records);
-        assert_eq!(s.latency.lateness.mean_ms, 50.0);
-        assert!(s.validity.warnings.iter().all(|w| w.code != "schedule-late"), "{:?}", s.validity.warnings);
     }
 
     /// Any record that an engine could make.

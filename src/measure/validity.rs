@@ -53,8 +53,8 @@ pub struct Evidence<'a> {
     pub in_flight_mean: f64,
     /// X R: requests sent per second of the window times their mean time in flight.
     pub in_system_mean: f64,
-    /// Sent minus intended without connection set-up, nanoseconds.
-    pub schedule_lag: &'a Histogram,
+    /// Sent minus intended, nanoseconds.
+    pub lateness: &'a Histogram,
     /// Median time of the endpoint to its first token (to the end for answers without), if any request ended well.
     pub service_p50: Option<Nanos>,
 }
@@ -110,7 +110,7 @@ fn outcome_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
 }
 
 fn lateness_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
-    let lag = e.schedule_lag;
+    let lag = e.lateness;
     let Some(p99) = lag.value_at(Percentile::P99).map(Nanos) else { return };
     let of_median = e.service_p50.map_or(Nanos::ZERO, |p50| Nanos::from_secs_f64(p50.as_secs_f64() * LATENESS_OF_MEDIAN));
     let limit = LATENESS_DOUBT.max(of_median);
