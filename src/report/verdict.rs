@@ -1,6 +1,6 @@
 //! The verdict on a run and on a plan in one sentence, the same words in every format.
 
-use super::number::{count, money, plural, share};
+use super::number::{count, money, percentile, plural, real, share};
 use crate::base::diag::Severity;
 use crate::measure::summary::{Objective, ObjectiveVerdict, Summary};
 use crate::planner::recommendation::Recommendation;
@@ -121,6 +121,27 @@ fn standing(summary: &Summary) -> Standing {
 #[must_use]
 pub fn knee(steps: &[&Summary]) -> Option<usize> {
     (0..steps.len()).filter(|&i| standing(steps[i]) == Standing::Good).max_by(|&a, &b| steps[a].offered_rate.total_cmp(&steps[b].offered_rate))
+}
+
+/// The finding of a sweep in a sentence.
+#[must_use]
+pub fn of_sweep(steps: &[&Summary]) -> String {
+    let swept = plural(steps.len() as u64, "load step", "load steps");
+    match knee(steps).map(|i| steps[i]) {
+        Some(s) => format!(
+            "Of {swept}, the highest that meets every objective offers {} requests/s: {} total tok/s ({} output tok/s), TTFT p95 {}, E2E p95 {}, {} good.",
+            real(s.offered_rate),
+            real(s.throughput.total_tok_s),
+            real(s.throughput.output_tok_s),
+            percentile(&s.latency.ttft, "p95"),
+            percentile(&s.latency.e2e, "p95"),
+            share(s.goodput.share)
+        ),
+        None if steps.iter().all(|s| standing(s) == Standing::NoObjectives) => {
+            format!("{swept} measured; the scenario sets no objectives, so that there is no knee to find.")
+        }
+        None => format!("None of {swept} meets every objective."),
+    }
 }
 
 /// Share of due requests that failed, were throttled, timed out or were shed; `None` when nothing was due.
