@@ -7,6 +7,7 @@ pub mod naive;
 pub mod recommendation;
 pub mod request;
 pub mod search;
+pub mod world;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,284 @@
+//! A `World`: the demand, the endpoint and the objectives that every candidate is judged in; and the periods of demand as a source of arrivals.
+
+use crate::base::rng::Seed;
+use crate::base::time::Nanos;
+use crate::record::request::Phase;
+use crate::scenario::endpoint::{Autoscaler, EndpointSpec, Lag};
+use crate::scenario::load::Arrivals;
+use crate::scenario::plan::Plan;
+use crate::scenario::slo::{Metric, Slo};
+use crate::scenario::workload::Workload;
+use crate::sim::virtual_time::{Patience, Source};
+use crate::workload::schedule::{self, Arrival, Material, Schedule};
+use rand_distr::{Distribution, StandardNormal};
+
+use super::search::{Seeds, Size};
+
+/// Everything that does not change from one candidate to the next.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    /// What is to be served.
+    pub plan: &'a Plan,
+    /// Lengths of requests.
+    pub workload: &'a Workload,
+    /// Recordings.
+    pub material: &'a Material,
+    /// One chunk, with the plan's autoscaler; without noise.
+    pub endpoint: EndpointSpec,
+    /// What a good request is.
+    pub bounds: Bounds,
+    /// The root of every stream.
+    pub seed: Seed,
+    /// Demand without day-to-day variation, ready to be started under any seed.
+    prototype: Schedule,
+    /// The beginning of the demand, replayed before each period.
+    lead: Schedule,
+}
+
+/// What a request must meet to be good, beside ending well.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// TTFT at most.
+    pub ttft: Option<Nanos>,
+    /// TPOT at most, seconds.
+    pub tpot_s: Option<f64>,
+    /// E2E at most.
+    pub e2e: Option<Nanos>,
+}
+
+impl Bounds {
+    /// The loosest bound of each metric that the simulation knows. Gaps between single tokens (ITL) are not simulated in bulk.
+    #[must_use]
+    pub fn of(slo: &Slo) -> Self {
+        Self {
+            ttft: slo.request_bound(Metric::Ttft).map(|b| b.nanos()),
+            tpot_s: slo.request_bound(Metric::Tpot).map(|b| b.as_secs_f64()),
+            e2e: slo.request_bound(Metric::E2e).map(|b| b.nanos()),
+        }
+    }
+}
+
+impl<'a> World<'a> {
+    /// Prepares the demand of `plan`; the step law is that of `model`, chunk and autoscaler those of the plan.
+    ///
+    /// # Errors
+    /// When the demand or the lengths cannot be drawn.
+    pub fn new(
+        plan: &'a Plan,
+        workload: &'a Workload,
+        slo: &Slo,
+        model: &EndpointSpec,
+        material: &'a Material,
+        seed: Seed,
+    ) -> Result<Self, schedule::Error> {
+        let endpoint = EndpointSpec { noise: 0.0, chunk: plan.chunk.size, autoscaler: plan.autoscaler.clone(), ..model.clone() };
+        let draw = |span| Schedule::for_demand(&plan.demand, workload, span, plan.growth, material, seed);
+        let period = plan.period.nanos();
+        let prototype = draw(period)?;
+        let lead = draw(lead_span(&plan.autoscaler, period))?;
+        Ok(Self { plan, workload, material, endpoint, bounds: Bounds::of(slo), seed, prototype, lead })
+    }
+
+    /// The same demand on an endpoint with other scaling.
+    #[must_use]
+    pub fn with_autoscaler(&self, autoscaler: Autoscaler) -> Self {
+        Self { endpoint: EndpointSpec { autoscaler, ..self.endpoint.clone() }, ..self.clone() }
+    }
+
+    /// The endpoint at a size.
+    #[must_use]
+    pub fn sized(&self, size: Size) -> EndpointSpec {
+        EndpointSpec { min_chunks: size.min, max_chunks: size.max, ..self.endpoint.clone() }
+    }
+
+    /// When the simulated client gives up.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience { total: self.plan.timeout.nanos(), first_byte: self.plan.timeout.nanos() }
+    }
+
+    /// The seed of a period. Every candidate sees the same arrivals, lengths and scale-up delays in it (common random numbers).
+    #[must_use]
+    pub fn period_seed(&self, seeds: Seeds, period: u32) -> Seed {
+        match seeds {
+            Seeds::Search => self.seed.child("plan-search", u64::from(period)),
+            Seeds::Certify(round) => self.seed.child("plan-certify", u64::from(round)).child("period", u64::from(period)),
+        }
+    }
+
+    /// Period `period` of a family of seeds: a lead-in that is not counted, then the period at its own level of demand.
+    ///
+    /// # Errors
+    /// When the level is out of range (an extreme `day_sigma`).
+    pub fn period(&self, seeds: Seeds, period: u32) -> Result<Period, schedule::Error> {
+        let seed = self.period_seed(seeds, period);
+        let main = if self.plan.day_sigma > 0.0 && !matches!(self.plan.demand, Arrivals::Closed { .. }) {
+            let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
+            let level = self.plan.growth * (self.plan.day_sigma * z).exp();
+            Schedule::for_demand(&self.plan.demand, self.workload, self.plan.period.nanos(), level, self.material, seed)?
+        } else {
+            self.prototype.reseeded(seed)
+        };
+        Ok(Period { lead: self.lead.reseeded(seed.child("lead", 0)), main, lead_span: self.lead.span() })
+    }
+}
+
+/// Mean scale-up delay in seconds.
+#[must_use]
+pub fn mean_lag_s(lag: &Lag) -> f64 {
+    match lag {
+        Lag::Fixed(span) => span.as_secs_f64(),
+        Lag::Lognormal { median, p95 } => {
+            // The 95 % quantile of the standard normal is 1.6449; the mean of a lognormal is median * exp(sigma^2 / 2).
+            let sigma = (p95.as_secs_f64() / median.as_secs_f64().max(1e-9)).max(1.0).ln() / 1.644_853_626_951_472_7;
+            median.as_secs_f64() * (sigma * sigma / 2.0).exp()
+        }
+        Lag::Empirical(spans) if spans.is_empty() => 0.0,
+        Lag::Empirical(spans) => spans.iter().map(|s| s.as_secs_f64()).sum::<f64>() / spans.len() as f64,
+    }
+}
+
+/// The effective lag in seconds: a ramp is seen after half the window, decided at the next poll, and served after the mean delay.
+#[must_use]
+pub fn effective_lag_s(autoscaler: &Autoscaler) -> f64 {
+    autoscaler.window.as_secs_f64() / 2.0 + autoscaler.poll.as_secs_f64() + mean_lag_s(&autoscaler.lag)
+}
+
+/// How long the lead-in is: twice the effective lag, a quarter of the period at most. The endpoint starts with its minimum; the lead-in
+/// replays the beginning of the demand, so that the period itself starts with the chunks that demand holds.
+fn lead_span(autoscaler: &Autoscaler, period: Nanos) -> Nanos {
+    Nanos::from_secs_f64(2.0 * effective_lag_s(autoscaler)).min(Nanos(period.0 / 4))
+}
+
+/// A lead-in and a period of demand, one after the other, on one time axis. Arrivals of the lead-in belong to the warm-up.
+#[derive(Clone, Debug)]
+pub struct Period {
+    lead: Schedule,
+    main: Schedule,
+    lead_span: Nanos,
+}
+
+/// Marks numbers of the lead-in: requests and sessions of the two parts must not be mistaken for each other.
+const LEAD: u64 = 1 << 63;
+
+impl Period {
+    /// When the period begins on the common time axis.
+    #[must_use]
+    pub fn begin(&self) -> Nanos {
+        self.lead_span
+    }
+
+    /// The period without its lead-in.
+    #[must_use]
+    pub fn into_main(self) -> Schedule {
+        self.main
+    }
+
+    fn main_at(&self) -> Option<Nanos> {
+        self.main.peek_at().map(|at| at + self.lead_span)
+    }
+}
+
+impl Source for Period {
+    fn peek_at(&self) -> Option<Nanos> {
+        [self.lead.peek_at(), self.main_at()].into_iter().flatten().min()
+    }
+
+    fn pop(&mut self) -> Option<Arrival> {
+        let lead_is_next = self.lead.peek_at().is_some_and(|lead| self.main_at().is_none_or(|main| lead <= main));
+        if lead_is_next {
+            let a = self.lead.pop()?;
+            return Some(Arrival { seq: a.seq | LEAD, phase: Phase::Warmup, session: a.session.map(|(s, turn)| (s | LEAD, turn)), ..a });
+        }
+        let a = self.main.pop()?;
+        Some(Arrival { at: a.at + self.lead_span, phase: Phase::Measure, ..a })
+    }
+
+    fn completed(&mut self, arrival: &Arrival, at: Nanos, ok: bool) {
+        if arrival.seq & LEAD == 0 {
+            let own = Arrival { at: arrival.at - self.lead_span, ..*arrival };
+            self.main.completed(&own, at.since(self.lead_span), ok);
+        } else {
+            let own = Arrival { seq: arrival.seq & !LEAD, session: arrival.session.map(|(s, turn)| (s & !LEAD, turn)), ..*arrival };
+            self.lead.completed(&own, at, ok);
+        }
+    }
+}
+
+/// A list of arrivals as a source: what was recorded once, again.
+#[derive(Clone, Debug)]
+pub struct List {
+    arrivals: std::vec::IntoIter<Arrival>,
+}
+
+impl List {
+    /// `arrivals` must be in order of time.
+    #[must_use]
+    pub fn new(arrivals: Vec<Arrival>) -> Self {
+        Self { arrivals: arrivals.into_iter() }
+    }
+}
+
+impl Source for List {
+    fn peek_at(&self) -> Option<Nanos> {
+        self.arrivals.as_slice().first().map(|a| a.at)
+    }
+
+    fn pop(&mut self) -> Option<Arrival> {
+        self.arrivals.next()
+    }
+
+    fn completed(&mut self, _: &Arrival, _: Nanos, _: bool) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::TimeSpan;
+    use crate::planner::tests::tiny_plan;
+
+    #[test]
+    fn a_period_is_its_lead_in_and_then_its_demand_on_one_axis() {
+        let plan = tiny_plan();
+        let (workload, material) = (Workload::default(), Material::default());
+        let world = World::new(&plan, &workload, &Slo::default(), &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        let mut period = world.period(Seeds::Search, 3).unwrap();
+        let begin = period.begin();
+        assert_eq!(begin, Nanos::from_secs(150), "a quarter of the period is less than twice the lag");
+        let mut alone = world.period(Seeds::Search, 3).unwrap().into_main();
+        let mut last = Nanos::ZERO;
+        while let Some(arrival) = period.pop() {
+            assert!(arrival.at >= last);
+            last = arrival.at;
+            assert_eq!(arrival.phase == Phase::Measure, arrival.at >= begin);
+            if arrival.phase == Phase::Measure {
+                let own = alone.pop().unwrap();
+                assert_eq!((own.at + begin, own.input_tokens, own.output_tokens), (arrival.at, arrival.input_tokens, arrival.output_tokens));
+            }
+        }
+        assert_eq!(alone.pop(), None);
+    }
+
+    #[test]
+    fn families_of_seeds_are_disjoint_and_periods_repeat() {
+        let plan = tiny_plan();
+        let (workload, material) = (Workload::default(), Material::default());
+        let world = World::new(&plan, &workload, &Slo::default(), &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        let mut seeds: Vec<u64> =
+            (0..100).flat_map(|p| [Seeds::Search, Seeds::Certify(0), Seeds::Certify(1)].map(|family| world.period_seed(family, p).0)).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        assert_eq!(seeds.len(), 300);
+        let first = |p: u32| world.period(Seeds::Search, p).unwrap().into_main().pop();
+        assert_eq!(first(2), first(2));
+        assert_ne!(first(2), first(3));
+    }
+
+    #[test]
+    fn effective_lag_adds_half_the_window_the_poll_and_the_mean_delay() {
+        let fixed = Autoscaler { lag: Lag::Fixed(TimeSpan::secs(300)), ..Autoscaler::default() };
+        assert_eq!(effective_lag_s(&fixed), 30.0 + 15.0 + 300.0);
+        let spread = Lag::Lognormal { median: TimeSpan::secs(300), p95: TimeSpan::secs(600) };
+        assert!((mean_lag_s(&spread) - 327.9).abs() < 0.5, "{}", mean_lag_s(&spread));
+    }
+}
