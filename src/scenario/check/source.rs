@@ -7,13 +7,13 @@ use crate::base::diag::{Fault, Place};
 use toml::de::{DeTable, DeValue};
 
 /// The text of a file, without what cannot be read as one.
-pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Fault> {
+pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Box<Fault>> {
     if bytes.len() > super::MAX_BYTES {
         let fault = Fault::new("", format!("the file has {} bytes, too many for a scenario", bytes.len()));
         let fault = fault
             .with_expected(format!("at most {} bytes", super::MAX_BYTES))
             .with_hint("keep tables of requests in a trace file, and name its path");
-        return Err(at_start(file, fault));
+        return Err(Box::new(at_start(file, fault)));
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let offset = error.valid_up_to();
@@ -21,13 +21,13 @@ pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Fault> 
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
         let place = Place {
             file: file.to_owned(),
-            line: before.iter().filter(|&&b| b == b'\n').count() + 1,
+            line: before.split(|&b| b == b'\n').count(),
             column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
             span: offset..offset,
         };
         let fault = Fault::new("", format!("byte {offset} (0x{:02x}) is not UTF-8", bytes[offset]));
         let fault = fault.with_expected("text in UTF-8").with_hint("save the file as UTF-8");
-        Fault { place: Some(place), ..fault }
+        Box::new(Fault { place: Some(place), ..fault })
     })
 }
 
@@ -71,37 +71,10 @@ impl<'a> Source<'a> {
                 let (message, expected) = error.message().split_once(", expected ").map_or((error.message(), None), |(m, e)| (m, Some(e)));
                 is_whole &= matches!(message, "string values must be quoted" | "duplicate key" | "invalid float");
                 let found = self.text.get(span.clone()).unwrap_or_default();
-                self.syntax_fault(message, expected, found, span)
+                syntax_fault(message, expected, found, span)
             })
             .collect();
         Parsed { tree: Node::from_document(document.get_ref()), faults, is_whole }
-    }
-
-    fn syntax_fault(&self, message: &str, expected: Option<&str>, found: &str, span: std::ops::Range<usize>) -> Marked {
-        let mut fault = Fault::new("", message);
-        if !found.is_empty() {
-            fault = fault.with_found(shorten(found));
-        }
-        fault = match message {
-            "string values must be quoted" if found.trim().is_empty() => Fault::new("", "a value is missing").with_expected("a value behind `=`"),
-            "string values must be quoted" => {
-                fault.message = format!("{} is not quoted", shorten(found));
-                fault.with_expected("texts and quantities in quotes").with_hint(format!("write \"{}\"", shorten(found)))
-            }
-            "invalid float" => {
-                fault.message = format!("{} is neither a number nor a quoted text", shorten(found));
-                fault.with_hint(format!("a text is written \"{}\"", shorten(found)))
-            }
-            "duplicate key" => {
-                fault.message = format!("`{}` stands here a second time", shorten(found));
-                fault.with_expected("every key and every [table] once")
-            }
-            _ => match expected {
-                Some(expected) => fault.with_expected(expected),
-                None => fault,
-            },
-        };
-        Marked { fault, mark: Mark::File(span) }
     }
 
     /// Puts the overrides into the tree, in order.
@@ -153,6 +126,34 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// The parser's words, made plain where a typing error is common.
+fn syntax_fault(message: &str, expected: Option<&str>, found: &str, span: std::ops::Range<usize>) -> Marked {
+    let mut fault = Fault::new("", message);
+    if !found.is_empty() {
+        fault = fault.with_found(shorten(found));
+    }
+    fault = match message {
+        "string values must be quoted" if found.trim().is_empty() => Fault::new("", "a value is missing").with_expected("a value behind `=`"),
+        "string values must be quoted" => {
+            fault.message = format!("{} is not quoted", shorten(found));
+            fault.with_expected("texts and quantities in quotes").with_hint(format!("write \"{}\"", shorten(found)))
+        }
+        "invalid float" => {
+            fault.message = format!("{} is neither a number nor a quoted text", shorten(found));
+            fault.with_hint(format!("a text is written \"{}\"", shorten(found)))
+        }
+        "duplicate key" => {
+            fault.message = format!("`{}` stands here a second time", shorten(found));
+            fault.with_expected("every key and every [table] once")
+        }
+        _ => match expected {
+            Some(expected) => fault.with_expected(expected),
+            None => fault,
+        },
+    };
+    Marked { fault, mark: Mark::File(span) }
 }
 
 /// The parts of a dotted key; the parser itself reads it, so that quoted parts mean the same as in a file.

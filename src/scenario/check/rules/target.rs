@@ -122,10 +122,10 @@ fn credentials(judge: &mut Judge<'_>, target: &Target) {
     }
     match (&target.tls.cert, &target.tls.key) {
         (Some(_), None) => {
-            judge.expect_with(&["target.tls.key"], false, "target.tls.cert", "a certificate without its private key", "`key` beside `cert`")
+            judge.expect_with(&["target.tls.key"], false, "target.tls.cert", "a certificate without its private key", "`key` beside `cert`");
         }
         (None, Some(_)) => {
-            judge.expect_with(&["target.tls.cert"], false, "target.tls.key", "a private key without its certificate", "`cert` beside `key`")
+            judge.expect_with(&["target.tls.cert"], false, "target.tls.key", "a private key without its certificate", "`cert` beside `key`");
         }
         _ => {}
     }
