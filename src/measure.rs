@@ -5,6 +5,7 @@ pub mod histogram;
 pub mod hlog;
 pub mod received;
 pub mod recorder;
+pub mod recover;
 pub mod series;
 pub mod slo;
 pub mod summary;

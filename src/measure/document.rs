@@ -67,3 +67,46 @@ impl RunDocument {
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(RunDocument).to_value()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Seed;
+    use crate::base::time::Nanos;
+    use crate::base::units::{Rate, TimeSpan};
+    use crate::measure::recorder::{Expectations, Recorder};
+    use crate::measure::summary::ClientFacts;
+    use crate::record::manifest::{EndpointIdentity, HostFacts};
+    use crate::record::request::{Phase, RequestRecord};
+
+    fn document() -> RunDocument {
+        let experiment: Scenario = serde_json::from_value(serde_json::json!({
+            "name": "smoke",
+            "load": { "arrivals": { "poisson": { "rate": Rate(5.0) } } },
+            "slo": { "ttft": { "p95": TimeSpan::millis(800) } },
+        }))
+        .unwrap();
+        let mut recorder = Recorder::new(&experiment.slo, (Nanos::ZERO, Nanos::from_secs(10)), Nanos::from_secs(1));
+        for seq in 0..40 {
+            recorder.observe(&RequestRecord::due(seq, Phase::Measure, Nanos::from_millis(seq * 100 + 33), 10, 10));
+        }
+        let summary = recorder.finish(Nanos::from_secs(11), ClientFacts::default(), Expectations::default());
+        let manifest = Manifest::begun("smoke", Seed(7), "2026-01-02T03:04:05Z", HostFacts::default(), EndpointIdentity::default());
+        RunDocument::new(manifest, experiment, summary)
+    }
+
+    #[test]
+    fn a_document_survives_json() {
+        let document = document();
+        assert_eq!(RunDocument::from_json(&document.to_json()).unwrap(), document);
+    }
+
+    #[test]
+    fn another_version_and_another_shape_are_refused() {
+        let mut newer = document();
+        newer.schema_version = 99;
+        assert!(RunDocument::from_json(&newer.to_json()).unwrap_err().to_string().contains("version 99"));
+        assert!(RunDocument::from_json("{}").unwrap_err().to_string().contains("expected run.json"));
+        assert!(RunDocument::from_json("PAR1").is_err());
+    }
+}

@@ -10,7 +10,9 @@ use super::validity::{self, Evidence};
 use crate::base::time::Nanos;
 use crate::record::outcome::Group;
 use crate::record::request::{Phase, RequestRecord};
+use crate::scenario::model::Scenario;
 use crate::scenario::slo::{Metric, Percentile, Slo};
+use crate::scenario::target::Task;
 
 /// What was to be expected of the answers; decides which absences are worth a warning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,17 @@ pub struct Expectations {
     pub streaming: bool,
     /// Text received was counted with a vocabulary; otherwise one token a chunk.
     pub tokenizer: bool,
+}
+
+impl Expectations {
+    /// What a scenario lets expect: text is counted with its vocabulary.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        let target = &scenario.target;
+        let text = target.task != Task::Embeddings;
+        // Answers that are not streamed carry their usage without being asked.
+        Self { usage_asked: target.include_usage || !target.stream, streaming: target.stream && text, tokenizer: text }
+    }
 }
 
 /// Folds records into a [`Summary`].
@@ -53,8 +66,6 @@ struct Histograms {
     e2e: Histogram,
     e2e_service: Histogram,
     lateness: Histogram,
-    /// Lateness without connection set-up: the schedule's own.
-    schedule_lag: Histogram,
 }
 
 /// Tokens by where they count.
@@ -151,7 +162,7 @@ impl Recorder {
             window_s,
             in_flight_mean,
             in_system_mean: per_second(self.in_system as f64 / 1e9, window_s),
-            schedule_lag: &self.latency.schedule_lag,
+            lateness: &self.latency.lateness,
             service_p50: self.latency.service_median(),
         });
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean number of requests; the cast saturates")]
@@ -262,7 +273,6 @@ impl Recorder {
         }
         if let Some(lateness) = r.lateness() {
             self.latency.lateness.record_nanos(lateness);
-            self.latency.schedule_lag.record_nanos(lateness - r.connect - r.tls);
         }
         if let Some(sent) = r.sent {
             self.in_system += u128::from(r.closed.since(sent).0);
@@ -322,8 +332,7 @@ impl Histograms {
             icl: h.clone(),
             e2e: h.clone(),
             e2e_service: h.clone(),
-            lateness: h.clone(),
-            schedule_lag: h,
+            lateness: h,
         }
     }
 
@@ -337,7 +346,6 @@ impl Histograms {
         self.e2e.merge(&other.e2e);
         self.e2e_service.merge(&other.e2e_service);
         self.lateness.merge(&other.lateness);
-        self.schedule_lag.merge(&other.schedule_lag);
     }
 
     fn of(&self, metric: Metric) -> &Histogram {
@@ -384,4 +392,285 @@ impl Received {
 /// `amount / seconds`; 0 for an empty span.
 fn per_second(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { amount / seconds } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::outcome::Outcome;
+    use crate::record::request::{ChunkStamp, TokenSource};
+    use crate::scenario::slo::Percentile;
+    use proptest::prelude::*;
+
+    const WINDOW: (Nanos, Nanos) = (Nanos::from_secs(10), Nanos::from_secs(20));
+    const SECOND: Nanos = Nanos::from_secs(1);
+    const OUTCOMES: [Outcome; 20] = [
+        Outcome::Ok,
+        Outcome::ThrottledCapacity,
+        Outcome::ThrottledLimit,
+        Outcome::TimeoutConnect,
+        Outcome::TimeoutFirstByte,
+        Outcome::TimeoutIdle,
+        Outcome::TimeoutTotal,
+        Outcome::Shed,
+        Outcome::Cancelled,
+        Outcome::Unreachable,
+        Outcome::Tls,
+        Outcome::Unauthorized,
+        Outcome::NotFound,
+        Outcome::BadRequest,
+        Outcome::ServerError,
+        Outcome::InBandError,
+        Outcome::Truncated,
+        Outcome::Malformed,
+        Outcome::Empty,
+        Outcome::Redirect,
+    ];
+
+    fn ms(ms: u64) -> Nanos {
+        Nanos::from_millis(ms)
+    }
+
+    /// A good answer: due at `due` ms, sent 1 ms later, first token at `first` ms, then chunks of (gap in ms, tokens).
+    fn answer(due: u64, first: u64, chunks: &[(u64, u32)]) -> RequestRecord {
+        let mut r = RequestRecord::due(0, if ms(due) < WINDOW.0 { Phase::Warmup } else { Phase::Measure }, ms(due), 100, 0);
+        r.outcome = Outcome::Ok;
+        r.sent = Some(ms(due + 1));
+        r.first_token = Some(ms(first));
+        r.first_content = Some(ms(first));
+        r.chunks = std::iter::once(ChunkStamp { gap: 0, tokens: 1 })
+            .chain(chunks.iter().map(|&(gap, tokens)| ChunkStamp { gap: gap * 1_000_000, tokens }))
+            .collect();
+        r.last_token = Some(ms(first + chunks.iter().map(|c| c.0).sum::<u64>()));
+        r.closed = r.last_token.unwrap();
+        r.output_tokens = r.chunks.iter().map(|c| c.tokens).sum();
+        (r.output_asked, r.counted_tokens, r.token_source) = (r.output_tokens, r.output_tokens, TokenSource::Usage);
+        r
+    }
+
+    fn lost(due: u64, outcome: Outcome) -> RequestRecord {
+        let mut r = RequestRecord::due(0, Phase::Measure, ms(due), 100, 10);
+        r.outcome = outcome;
+        r
+    }
+
+    fn fold<'a>(slo: &Slo, records: impl IntoIterator<Item = &'a RequestRecord>) -> Recorder {
+        let mut recorder = Recorder::new(slo, WINDOW, SECOND);
+        records.into_iter().for_each(|r| recorder.observe(r));
+        recorder
+    }
+
+    fn summary(slo: &Slo, records: &[RequestRecord]) -> Summary {
+        fold(slo, records).finish(Nanos::from_secs(25), ClientFacts::default(), Expectations { streaming: true, ..Expectations::default() })
+    }
+
+    /// Objectives in JSON: `{"ttft": {"p50": "80ms"}}`.
+    fn slo(text: &str) -> Slo {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn each_metric_has_its_definition() {
+        // Due at 10,000 ms; first token 200 ms later; then 1 token after 20 ms and 4 tokens after 40 ms.
+        let s = summary(&Slo::default(), &[answer(10_000, 10_200, &[(20, 1), (40, 4)])]);
+        let l = &s.latency;
+        assert_eq!((l.ttft.mean_ms, l.ttft_service.mean_ms, l.ttfo.mean_ms, l.lateness.mean_ms), (200.0, 199.0, 200.0, 1.0));
+        assert_eq!((l.e2e.mean_ms, l.e2e_service.mean_ms), (260.0, 259.0));
+        // TPOT: 60 ms over the 5 tokens after the first chunk. ITL: 20 once, 40 / 4 four times. ICL: 20 and 40.
+        assert_eq!((l.tpot.n, l.tpot.mean_ms), (1, 12.0));
+        assert_eq!((l.itl.n, l.itl.mean_ms, l.itl.min_ms, l.itl.max_ms), (5, 12.0, 10.0, 20.0));
+        assert_eq!((l.icl.n, l.icl.mean_ms), (2, 30.0));
+        assert_eq!((s.offered_rate, s.served_rate, s.in_flight_mean), (0.1, 0.1, 0.0259));
+        assert_eq!((s.throughput.output_tok_s, s.throughput.total_tok_s), (0.6, 10.6));
+        assert_eq!((s.throughput.output_tok_s_wall, s.throughput.total_tok_s_wall), (6.0 / 25.0, 106.0 / 25.0));
+    }
+
+    #[test]
+    fn tokens_count_where_they_are_received_and_requests_where_they_are_due() {
+        // Due in warm-up, two of four tokens inside; due inside, two of three tokens after the end; due inside and answered after the end.
+        let records = [answer(9_000, 9_500, &[(400, 1), (600, 1), (100, 1)]), answer(19_900, 19_950, &[(100, 2)]), answer(19_990, 20_500, &[])];
+        let s = summary(&Slo::default(), &records);
+        assert_eq!((s.accounting.due, s.accounting.warmup), (2, 1));
+        assert!((s.throughput.output_tok_s - 0.3).abs() < 1e-5, "{}", s.throughput.output_tok_s);
+        assert!((s.throughput.total_tok_s - (3.0 + 100.0) / 10.0).abs() < 1e-5);
+        assert_eq!(s.latency.ttft.n, 2);
+    }
+
+    #[test]
+    fn a_chunk_without_a_token_hands_its_wait_on() {
+        let s = summary(&Slo::default(), &[answer(10_000, 10_100, &[(10, 0), (20, 3), (5, 0)])]);
+        assert_eq!((s.latency.itl.n, s.latency.itl.mean_ms, s.latency.icl.n), (3, 10.0, 3));
+    }
+
+    #[test]
+    fn what_is_not_defined_is_left_out_and_never_zero() {
+        // One token: no TPOT, no ITL. An embedding: no token at all, E2E to the close.
+        let mut embedding = RequestRecord::due(1, Phase::Measure, ms(11_000), 100, 0);
+        (embedding.outcome, embedding.sent, embedding.closed) = (Outcome::Ok, Some(ms(11_000)), ms(11_040));
+        let s = summary(&slo(r#"{"tpot": {"p50": "1ms"}, "ttft": {"p50": "200ms"}}"#), &[answer(10_000, 10_100, &[]), embedding]);
+        let l = &s.latency;
+        assert_eq!((l.ttft.n, l.tpot.n, l.itl.n, l.icl.n, l.e2e.n), (1, 0, 0, 0, 2));
+        assert_eq!((l.e2e.min_ms, l.e2e.max_ms), (40.0, 100.0));
+        assert_eq!((s.goodput.good, s.goodput.share), (2, 1.0));
+        assert_eq!(s.throughput.total_tok_s, (100.0 + 1.0 + 100.0) / 10.0);
+    }
+
+    #[test]
+    fn failures_stay_out_of_latency_and_miss_every_objective() {
+        let mut records: Vec<_> = (0..30).map(|i| answer(10_000 + i * 100, 10_050 + i * 100, &[(10, 1)])).collect();
+        records.extend((0..10).map(|i| lost(15_000 + i, if i < 5 { Outcome::ServerError } else { Outcome::Cancelled })));
+        let objectives = slo(
+            r#"{"ttft": {"p50": "50ms", "p75": "50ms", "p76": "1h"}, "itl": {"p50": "10ms"}, "e2e": {"p50": "59ms"}, "errors": "12.5%", "goodput": "75.1%"}"#,
+        );
+        let s = summary(&objectives, &records);
+        assert_eq!(s.latency.ttft.n, 30);
+        let told: Vec<String> = s.objectives.iter().map(|o| format!("{}: {} {:?}", o.text, o.measured, o.verdict)).collect();
+        assert_eq!(
+            told,
+            [
+                "TTFT p50 <= 50.0 ms: 50.0 ms Met",
+                "TTFT p75 <= 50.0 ms: 50.0 ms Met",
+                "TTFT p76 <= 60.0 min: n/a (need >= 42) Undecided",
+                "ITL p50 <= 10.0 ms: 10.0 ms Met",
+                "E2E p50 <= 59.0 ms: 60.0 ms NotMet",
+                "errors <= 12.5%: 12.50% (5 of 40) Met",
+                "goodput >= 75.1%: 0.00% (0 of 40) NotMet",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_percentile_among_the_failures_is_infinite() {
+        let mut records: Vec<_> = (0..30).map(|i| answer(10_000 + i * 100, 10_050 + i * 100, &[])).collect();
+        records.extend((0..20).map(|i| lost(15_000 + i, Outcome::Shed)));
+        let s = summary(&slo(r#"{"ttft": {"p60": "50ms", "p62": "1h"}}"#), &records);
+        assert_eq!(s.objectives[0].verdict, super::super::summary::ObjectiveVerdict::Met);
+        assert_eq!(s.objectives[1].measured, "infinite (20 of 50 did not end well)");
+        assert_eq!(s.objectives[1].verdict, super::super::summary::ObjectiveVerdict::NotMet);
+    }
+
+    #[test]
+    fn good_is_what_meets_the_loosest_bound_of_every_metric() {
+        let objectives = slo(r#"{"ttft": {"p50": "50ms", "p90": "100ms"}, "e2e": {"p90": "150ms"}}"#);
+        let records =
+            [answer(10_000, 10_080, &[(70, 1)]), answer(10_000, 10_080, &[(71, 1)]), answer(10_000, 10_101, &[]), lost(10_000, Outcome::Shed)];
+        let s = summary(&objectives, &records);
+        assert_eq!((s.goodput.good, s.goodput.share, s.goodput.rate), (1, 0.25, 0.1));
+    }
+
+    #[test]
+    fn requests_in_flight_are_averaged_over_the_window() {
+        // 5 s inside of a request of the warm-up, 4 s of one that ends after the window; 1 s together.
+        let records = [answer(8_999, 9_500, &[(5_500, 1)]), answer(15_999, 21_000, &[])];
+        let s = summary(&Slo::default(), &records);
+        assert_eq!(s.in_flight_mean, 0.9);
+        assert_eq!(s.in_flight_max, 1);
+        let s = summary(&Slo::default(), &[answer(10_000, 12_000, &[]), answer(11_000, 14_000, &[]), answer(13_000, 15_000, &[])]);
+        assert_eq!(s.in_flight_max, 2);
+    }
+
+    /// Any record that an engine could make.
+    fn any_record() -> impl Strategy<Value = RequestRecord> {
+        let chunk = (0_u64..300, 0_u32..5);
+        (0_u64..25_000, 0_u64..3_000, proptest::collection::vec(chunk, 0..12), 0_usize..60, 0_u32..40, any::<[bool; 3]>()).prop_map(
+            |(due, ttft, chunks, outcome, usage, flags)| {
+                let mut r = answer(due, due + 1 + ttft, &chunks);
+                r.outcome = OUTCOMES.get(outcome).copied().unwrap_or(Outcome::Ok);
+                if flags[0] {
+                    r.output_tokens = usage;
+                }
+                if flags[1] {
+                    r.chunks.clear();
+                }
+                if r.outcome == Outcome::Shed {
+                    let shed = lost(due, Outcome::Shed);
+                    return RequestRecord { phase: r.phase, ..shed };
+                }
+                r.notes.missing_usage = flags[2];
+                r
+            },
+        )
+    }
+
+    /// The value of rank ceil(p n) in a sorted sample, milliseconds, if the sample is large enough.
+    fn exact(mut values: Vec<u64>, p: Percentile) -> Option<f64> {
+        values.sort_unstable();
+        let n = values.len() as u64;
+        let rank = usize::try_from(super::super::histogram::rank(p, n)).unwrap();
+        (n >= p.samples_needed()).then(|| values[rank - 1] as f64 / 1e6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// forall records, split: merge(fold(a), fold(b)) == fold(a and b), every figure, bit by bit.
+        #[test]
+        fn merging_equals_one_recorder(records in proptest::collection::vec(any_record(), 0..80), split in 0_usize..80) {
+            let objectives = slo(r#"{"ttft": {"p50": "900ms"}, "tpot": {"p50": "90ms"}, "itl": {"p90": "80ms"}, "e2e": {"p90": "3s"}, "goodput": "50%"}"#);
+            let (a, b) = records.split_at(split.min(records.len()));
+            let mut merged = fold(&objectives, a);
+            merged.merge(&fold(&objectives, b));
+            let finish = |r: &Recorder| r.finish(Nanos::from_secs(30), ClientFacts::default(), Expectations::default());
+            prop_assert_eq!(finish(&merged), finish(&fold(&objectives, &records)));
+        }
+
+        /// forall records: every due request is in exactly one group and one outcome, and every record is due, of the warm-up, or after the window.
+        #[test]
+        fn the_accounting_identity_holds(records in proptest::collection::vec(any_record(), 0..120)) {
+            let s = summary(&Slo::default(), &records);
+            let a = &s.accounting;
+            prop_assert_eq!(a.due, a.ok + a.failed + a.throttled + a.timed_out + a.shed + a.cancelled);
+            prop_assert_eq!(a.due, a.outcomes.values().sum::<u64>());
+            let after = records.iter().filter(|r| r.intended >= WINDOW.1).count() as u64;
+            prop_assert_eq!(a.due + a.warmup + after, records.len() as u64);
+            prop_assert_eq!(s.latency.e2e.n, a.ok);
+        }
+
+        /// forall records: percentiles are within 0.1 % of those of the sorted values, and exactly as often absent.
+        #[test]
+        fn percentiles_agree_with_sorting(records in proptest::collection::vec(any_record(), 0..300)) {
+            let s = summary(&Slo::default(), &records);
+            let ok: Vec<_> = records.iter().filter(|r| r.is_ok() && WINDOW.0 <= r.intended && r.intended < WINDOW.1).collect();
+            let mut itl = Vec::new();
+            for r in &ok {
+                let mut waited = 0;
+                for c in r.chunks.iter().skip(1) {
+                    waited += c.gap;
+                    if c.tokens > 0 {
+                        itl.extend(std::iter::repeat_n(waited / u64::from(c.tokens), c.tokens as usize));
+                        waited = 0;
+                    }
+                }
+            }
+            let values = [
+                (&s.latency.ttft, ok.iter().filter_map(|r| r.ttft()).map(|v| v.0).collect()),
+                (&s.latency.e2e, ok.iter().map(|r| r.e2e().0).collect()),
+                (&s.latency.tpot, ok.iter().filter_map(|r| r.tpot_s()).map(|v| Nanos::from_secs_f64(v).0).collect::<Vec<_>>()),
+                (&s.latency.icl, ok.iter().flat_map(|r| r.chunks.iter().skip(1).map(|c| c.gap)).collect()),
+                (&s.latency.itl, itl),
+            ];
+            for (read, exact_values) in values {
+                prop_assert_eq!(read.n, exact_values.len() as u64);
+                for p in [Percentile::P50, Percentile::P90, Percentile::P95, Percentile::P99] {
+                    match (read.at(&p.to_string()), exact(exact_values.clone(), p)) {
+                        (None, None) => {}
+                        (Some(read), Some(exact)) => prop_assert!(read >= exact && read <= exact * 1.001 + 1e-6, "{read} for {exact}"),
+                        other => prop_assert!(false, "{other:?}"),
+                    }
+                }
+            }
+        }
+
+        /// forall records: all tokens of the run are in the series, and those of the window in the throughput.
+        #[test]
+        fn no_token_is_lost(records in proptest::collection::vec(any_record(), 0..100)) {
+            let s = summary(&Slo::default(), &records);
+            let output: u64 = records.iter().map(|r| u64::from(r.output_tokens)).sum();
+            let in_series: f64 = s.series.points.iter().map(|p| p.output_tok_s * s.series.step_s).sum();
+            prop_assert!((in_series - output as f64).abs() < 1e-3, "{in_series} of {output}");
+            let in_window: f64 = s.series.points.iter().skip(10).take(10).map(|p| p.output_tok_s).sum();
+            prop_assert!((in_window - s.throughput.output_tok_s * 10.0).abs() < 1e-3);
+            prop_assert!((s.throughput.output_tok_s_wall * 25.0 - output as f64).abs() < 1e-6);
+        }
+    }
 }

@@ -15,7 +15,7 @@ const P95_NEEDS: u64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intervals {
     step: u64,
-    intervals: Vec<Interval>,
+    parts: Vec<Interval>,
     /// Requests sent minus requests closed, by `step / LOOKS`.
     in_flight_change: Vec<i64>,
 }
@@ -45,10 +45,10 @@ pub enum Count {
 }
 
 impl Intervals {
-    /// Empty, with intervals of `step` (at least [`LOOKS`] nanoseconds).
+    /// Empty, with intervals of `step` (at least 16 ns).
     #[must_use]
     pub fn new(step: Nanos) -> Self {
-        Self { step: step.0.max(LOOKS as u64), intervals: Vec::new(), in_flight_change: Vec::new() }
+        Self { step: step.0.max(LOOKS as u64), parts: Vec::new(), in_flight_change: Vec::new() }
     }
 
     /// Counts one event.
@@ -88,13 +88,13 @@ impl Intervals {
         self.at(portion.to.max(portion.from));
         let (first, last) = (self.index(portion.from), self.index(portion.to));
         if first == last {
-            self.intervals[first].output_units += portion.units;
+            self.parts[first].output_units += portion.units;
             return;
         }
         let mut before = 0;
         for i in first..=last {
             let until = if i == last { portion.units } else { portion.before(Nanos((i as u64 + 1).saturating_mul(self.step))) };
-            self.intervals[i].output_units += until - before;
+            self.parts[i].output_units += until - before;
             before = until;
         }
     }
@@ -108,10 +108,10 @@ impl Intervals {
         while other.step < self.step {
             other.coarsen();
         }
-        if self.intervals.len() < other.intervals.len() {
+        if self.parts.len() < other.parts.len() {
             std::mem::swap(self, &mut other);
         }
-        for (mine, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
+        for (mine, theirs) in self.parts.iter_mut().zip(&other.parts) {
             mine.add(theirs);
         }
         for (mine, theirs) in self.in_flight_change.iter_mut().zip(&other.in_flight_change) {
@@ -119,7 +119,7 @@ impl Intervals {
         }
     }
 
-    /// Most requests in flight at any of the instants looked at, [`LOOKS`] an interval.
+    /// Most requests in flight at any of the instants looked at, 16 an interval.
     #[must_use]
     pub fn in_flight_max(&self) -> u32 {
         let mut level = 0_i64;
@@ -150,7 +150,7 @@ impl Intervals {
                 ttft_p95_ms: (interval.ttft.n >= P95_NEEDS).then(|| interval.ttft.quantile_ms(19, 20)).flatten(),
             }
         };
-        Series { step_s, points: self.intervals.iter().zip(self.in_flight_change.chunks(LOOKS)).map(point).collect() }
+        Series { step_s, points: self.parts.iter().zip(self.in_flight_change.chunks(LOOKS)).map(point).collect() }
     }
 
     /// The interval that holds `at`, made if need be.
@@ -159,11 +159,11 @@ impl Intervals {
             self.coarsen();
         }
         let index = self.index(at);
-        if index >= self.intervals.len() {
-            self.intervals.resize_with(index + 1, Interval::default);
+        if index >= self.parts.len() {
+            self.parts.resize_with(index + 1, Interval::default);
             self.in_flight_change.resize((index + 1) * LOOKS, 0);
         }
-        &mut self.intervals[index]
+        &mut self.parts[index]
     }
 
     /// Only for instants that `at` has made room for.
@@ -181,17 +181,17 @@ impl Intervals {
     /// Joins neighbours; the step doubles.
     fn coarsen(&mut self) {
         self.step = self.step.saturating_mul(2);
-        let mut joined = Vec::with_capacity(self.intervals.len().div_ceil(2));
-        for pair in self.intervals.chunks_mut(2) {
+        let mut joined = Vec::with_capacity(self.parts.len().div_ceil(2));
+        for pair in self.parts.chunks_mut(2) {
             let mut sum = std::mem::take(&mut pair[0]);
             if let Some(second) = pair.get(1) {
                 sum.add(second);
             }
             joined.push(sum);
         }
-        self.intervals = joined;
+        self.parts = joined;
         self.in_flight_change = self.in_flight_change.chunks(2).map(|pair| pair.iter().sum()).collect();
-        self.in_flight_change.resize(self.intervals.len() * LOOKS, 0);
+        self.in_flight_change.resize(self.parts.len() * LOOKS, 0);
     }
 }
 
@@ -251,7 +251,7 @@ fn cell_of(value: u64) -> u16 {
     if value < 64 {
         return u16::try_from(value).expect("below 64");
     }
-    let shift = 63 - value.leading_zeros() - 6;
+    let shift = value.ilog2() - 6;
     let cell = u64::from(shift + 1) * 64 + ((value >> shift) & 63);
     u16::try_from(cell).expect("at most 58 * 64 + 63")
 }

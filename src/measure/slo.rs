@@ -203,5 +203,72 @@ fn shown(value: Nanos, bound: Nanos, kept: bool) -> String {
         return value.min(bound).to_string();
     }
     let text = value.to_string();
-    if text == bound.to_string() { format!("{:.3} ms", value.as_millis_f64()) } else { text }
+    if text == bound.to_string() { format!("just above {bound}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::outcome::Outcome;
+    use crate::record::request::Phase;
+
+    fn judge(slo: &str, good: &[Latency], missed: u64) -> (Judge, Histogram) {
+        let mut judge = Judge::new(&serde_json::from_str(slo).unwrap());
+        let mut values = Histogram::latency();
+        for latency in good {
+            judge.ok(latency);
+            latency.ttft.into_iter().for_each(|v| values.record_nanos(v));
+        }
+        let mut lost = RequestRecord::due(0, Phase::Measure, Nanos::ZERO, 1, 10);
+        lost.outcome = Outcome::ServerError;
+        (0..missed).for_each(|_| judge.missed(&lost, true));
+        (judge, values)
+    }
+
+    fn ttft(ns: u64) -> Latency {
+        Latency { ttft: Some(Nanos(ns)), ..Latency::default() }
+    }
+
+    /// A histogram reads 800 ms as up to 800.8 ms; the verdict and the text beside it must not.
+    #[test]
+    fn a_value_on_the_bound_is_within_it_and_one_nanosecond_more_is_not() {
+        let bound = 800_000_000;
+        let (on, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound); 20], 0);
+        let told = &on.objectives(|_| &values)[0];
+        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::Met, "800 ms"));
+        let (over, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound + 1); 20], 0);
+        let told = &over.objectives(|_| &values)[0];
+        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::NotMet, "just above 800 ms"));
+    }
+
+    #[test]
+    fn without_values_nothing_is_decided() {
+        let slo = r#"{"ttft": {"p50": "800ms"}}"#;
+        let measured = |good: &[Latency], missed| {
+            let (judge, values) = judge(slo, good, missed);
+            judge.objectives(|_| &values).remove(0).measured
+        };
+        assert_eq!(measured(&[], 0), "n/a (need >= 20)");
+        assert_eq!(measured(&[Latency::default(); 30], 3), "n/a (no values)");
+        assert_eq!(measured(&[], 30), "infinite (30 of 30 did not end well)");
+    }
+
+    /// Of 4 gaps 3 are within; 1 of 2 requests failed: of 8 gaps 3 are within, so p37.5 is kept and p37.6 is not.
+    #[test]
+    fn a_failure_stands_for_as_many_gaps_as_the_mean_good_answer() {
+        let mut judge = Judge::new(&serde_json::from_str(r#"{"itl": {"p37.5": "10ms", "p37.6": "10ms"}}"#).unwrap());
+        let mut values = Histogram::latency();
+        let mut lost = RequestRecord::due(0, Phase::Measure, Nanos::ZERO, 1, 10);
+        lost.outcome = Outcome::ServerError;
+        for _ in 0..100 {
+            judge.ok(&Latency { itl_mean: Some(Nanos::from_millis(9)), ..Latency::default() });
+            judge.missed(&lost, true);
+            for (gap, tokens) in [(5, 3), (11, 1)] {
+                judge.gaps(Nanos::from_millis(gap), tokens);
+                values.record_n(Nanos::from_millis(gap).0, tokens);
+            }
+        }
+        let verdicts: Vec<_> = judge.objectives(|_| &values).into_iter().map(|o| o.verdict).collect();
+        assert_eq!(verdicts, [ObjectiveVerdict::Met, ObjectiveVerdict::NotMet]);
+    }
 }

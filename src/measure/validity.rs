@@ -11,7 +11,7 @@ use crate::scenario::slo::{Metric, Percentile, Slo};
 pub const LATENESS_DOUBT: Nanos = Nanos::from_millis(5);
 /// A request is badly late beyond this share of the endpoint's median time to its first token (and beyond [`LATENESS_DOUBT`]).
 pub const LATENESS_OF_MEDIAN: f64 = 0.05;
-/// More badly late requests than this share of those sent, and at least [`LATE_AT_LEAST`], make a run invalid.
+/// More badly late requests than this share of those sent, and at least [`LATE_AT_LEAST`] requests, make a run invalid.
 pub const LATE_SHARE: f64 = 0.01;
 /// Two hiccups prove nothing about a small run.
 pub const LATE_AT_LEAST: u64 = 3;
@@ -28,7 +28,7 @@ pub const TOKEN_DIFFERENCE: (f64, f64) = (0.02, 0.2);
 /// Little's law: relative difference of N and X R that is worth a doubt.
 pub const LITTLE_DIFFERENCE: f64 = 0.1;
 /// A window of fewer mean times in system than this says nothing about Little's law: what straddles its ends weighs too much.
-pub const LITTLE_WINDOWS: f64 = 20.0;
+pub const LITTLE_WINDOWS: f64 = 10.0;
 /// Requests due below which no figure says much.
 pub const FEW_REQUESTS: u64 = 20;
 
@@ -53,8 +53,8 @@ pub struct Evidence<'a> {
     pub in_flight_mean: f64,
     /// X R: requests sent per second of the window times their mean time in flight.
     pub in_system_mean: f64,
-    /// Sent minus intended without connection set-up, nanoseconds.
-    pub schedule_lag: &'a Histogram,
+    /// Sent minus intended, nanoseconds.
+    pub lateness: &'a Histogram,
     /// Median time of the endpoint to its first token (to the end for answers without), if any request ended well.
     pub service_p50: Option<Nanos>,
 }
@@ -110,7 +110,7 @@ fn outcome_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
 }
 
 fn lateness_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
-    let lag = e.schedule_lag;
+    let lag = e.lateness;
     let Some(p99) = lag.value_at(Percentile::P99).map(Nanos) else { return };
     let of_median = e.service_p50.map_or(Nanos::ZERO, |p50| Nanos::from_secs_f64(p50.as_secs_f64() * LATENESS_OF_MEDIAN));
     let limit = LATENESS_DOUBT.max(of_median);
@@ -216,4 +216,140 @@ fn little(e: &Evidence<'_>) -> Option<Warning> {
         format!("{n:.2} requests were in flight on average, and rate times time in flight gives {xr:.2} (limit {:.0}%)", LITTLE_DIFFERENCE * 100.0);
     let hint = "the window is not in a steady state: lengthen load.warmup, or the load is above what the endpoint sustains";
     Some(warning(Severity::Doubt, "not-steady", message, hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::recorder::Recorder;
+    use crate::measure::summary::Summary;
+    use crate::record::outcome::Outcome;
+    use crate::record::request::{Phase, RequestRecord, TokenSource, Usage};
+
+    /// A run of `n` good requests, 10 a second, TTFT 200 ms, E2E 400 ms, changed by `edit`.
+    fn run(n: u64, client: ClientFacts, expect: Expectations, edit: impl Fn(u64, &mut RequestRecord)) -> Summary {
+        let slo = serde_json::from_str(r#"{"ttft": {"p95": "1s"}}"#).unwrap();
+        let mut recorder = Recorder::new(&slo, (Nanos::ZERO, Nanos::from_millis(n.max(1) * 100)), Nanos::from_secs(1));
+        for seq in 0..n {
+            let due = Nanos::from_millis(seq * 100);
+            let mut r = RequestRecord::due(seq, Phase::Measure, due, 100, 20);
+            let after = |ms| due + Nanos::from_millis(ms);
+            (r.sent, r.first_token, r.last_token, r.closed) = (Some(due), Some(after(200)), Some(after(400)), after(400));
+            (r.outcome, r.output_tokens, r.counted_tokens, r.token_source) = (Outcome::Ok, 20, 20, TokenSource::Usage);
+            r.usage = Some(Usage { prompt: 100, completion: 20, cached: None, reasoning: None });
+            edit(seq, &mut r);
+            recorder.observe(&r);
+        }
+        recorder.finish(Nanos::from_millis(n * 100 + 400), client, expect)
+    }
+
+    const EXPECT: Expectations = Expectations { usage_asked: true, streaming: true, tokenizer: true };
+
+    fn found(s: &Summary) -> Vec<(Severity, &str)> {
+        s.validity.warnings.iter().map(|w| (w.severity, w.code.as_str())).collect()
+    }
+
+    fn with(edit: impl Fn(u64, &mut RequestRecord)) -> Summary {
+        run(1000, ClientFacts::default(), EXPECT, edit)
+    }
+
+    fn client(edit: impl Fn(&mut ClientFacts)) -> Summary {
+        let mut facts = ClientFacts { cores: 8, ..ClientFacts::default() };
+        edit(&mut facts);
+        run(1000, facts, EXPECT, |_, _| {})
+    }
+
+    #[test]
+    fn a_quiet_run_is_valid_without_a_warning() {
+        let s = with(|_, _| {});
+        assert_eq!(found(&s), []);
+        assert!(s.validity.valid);
+    }
+
+    #[test]
+    fn lateness_is_judged_against_the_endpoints_own_time() {
+        let late = |every: u64, ms: u64| {
+            with(move |seq, r| {
+                if seq % every == 0 {
+                    r.sent = Some(r.intended + Nanos::from_millis(ms));
+                }
+            })
+        };
+        // 5 % of a median of 200 ms is 10 ms.
+        assert_eq!(found(&late(50, 30)), [(Severity::Invalid, "schedule-late")]);
+        assert_eq!(found(&late(50, 8)), [(Severity::Doubt, "schedule-late")]);
+        assert_eq!(found(&late(50, 4)), []);
+        assert_eq!(found(&late(500, 30)), []);
+    }
+
+    #[test]
+    fn the_clients_own_limits_have_two_steps() {
+        for (edit, code) in [
+            ((|c: &mut ClientFacts, v| c.loop_lag_p99_ms = 10.0 * v) as fn(&mut ClientFacts, f64), "loop-lag"),
+            (|c, v| c.cpu_share = 0.6 * v, "client-cpu"),
+            (|c, v| c.clock_drift_ppm = -5_000.0 * v, "clock-drift"),
+        ] {
+            assert_eq!(found(&client(|c| edit(c, 0.1))), [], "{code}");
+            assert_eq!(found(&client(|c| edit(c, 1.0))), [(Severity::Doubt, code)]);
+            let s = client(|c| edit(c, 2.5));
+            assert_eq!(found(&s), [(Severity::Invalid, code)]);
+            assert!(!s.validity.valid);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_in_the_same_process_changes_the_hint() {
+        let hint = |embedded| client(|c| (c.cpu_share, c.embedded_endpoint) = (0.95, embedded)).validity.warnings[0].hint.clone();
+        assert!(hint(true).contains("plimsoll serve") && !hint(false).contains("plimsoll serve"));
+    }
+
+    #[test]
+    fn requests_that_were_not_sent_or_did_not_end_well_are_seen() {
+        let shed = |every: u64| {
+            with(move |seq, r| {
+                if seq % every == 0 {
+                    *r = RequestRecord::due(seq, Phase::Measure, r.intended, 100, 20);
+                }
+            })
+        };
+        assert_eq!(found(&shed(200)), [(Severity::Doubt, "shed")]);
+        assert_eq!(found(&shed(50)), [(Severity::Invalid, "shed")]);
+        let s = with(|_, r| r.outcome = Outcome::Unreachable);
+        assert_eq!(found(&s)[0], (Severity::Invalid, "all-failed"));
+        assert!(s.validity.warnings[0].message.contains("unreachable"));
+        assert_eq!(found(&run(0, ClientFacts::default(), EXPECT, |_, _| {})), [(Severity::Invalid, "no-requests")]);
+        assert_eq!(found(&client(|c| c.stopped_early = true)), [(Severity::Doubt, "stopped-early")]);
+    }
+
+    #[test]
+    fn doubtful_token_counts_are_named() {
+        let s = with(|_, r| {
+            (r.usage, r.token_source, r.notes.missing_usage) = (None, TokenSource::Chunks, true);
+        });
+        assert_eq!(found(&s), [(Severity::Doubt, "tokens-guessed"), (Severity::Note, "usage-missing")]);
+        assert_eq!(found(&with(|_, r| r.counted_tokens = 21)), [(Severity::Note, "token-mismatch")]);
+        assert_eq!(found(&with(|_, r| r.counted_tokens = 10)), [(Severity::Doubt, "token-mismatch")]);
+        assert_eq!(found(&with(|_, r| r.output_asked = 64)), [(Severity::Note, "length-mismatch")]);
+    }
+
+    #[test]
+    fn small_samples_are_named() {
+        let small = |n| run(n, ClientFacts::default(), EXPECT, |_, _| {});
+        assert_eq!(found(&small(19)), [(Severity::Doubt, "few-requests"), (Severity::Doubt, "sample-small")]);
+        assert_eq!(found(&small(199)), [(Severity::Doubt, "sample-small")]);
+        assert_eq!(found(&small(200)), []);
+    }
+
+    #[test]
+    fn a_growing_backlog_is_not_steady() {
+        // Each request takes 15 ms longer than the one before.
+        let s = with(|seq, r| r.closed = r.sent.unwrap() + Nanos::from_millis(400 + 15 * seq));
+        assert_eq!(found(&s), [(Severity::Doubt, "not-steady")]);
+    }
+
+    #[test]
+    fn objectives_on_tokens_need_streaming() {
+        let s = run(1000, ClientFacts::default(), Expectations { streaming: false, ..EXPECT }, |_, _| {});
+        assert_eq!(found(&s), [(Severity::Doubt, "not-streamed")]);
+    }
 }

@@ -186,8 +186,7 @@ mod tests {
 
     #[test]
     fn rows_come_back_as_they_were_written() {
-        let file = tempfile::tempfile().unwrap();
-        write_parquet(file.try_clone().unwrap(), (0..3000).map(record)).unwrap();
+        let file = bytes::Bytes::from(table(3000));
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(3000).build().unwrap();
         let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
         let batch = &batches[0];
