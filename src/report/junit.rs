@@ -5,19 +5,19 @@ use super::{run_content, words};
 use crate::base::diag::Severity;
 use crate::measure::document::RunDocument;
 use crate::measure::summary::{Objective, ObjectiveVerdict};
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 /// The run as JUnit XML. Invalid: an error; not met: a failure; undecided: skipped, with its reason.
 #[must_use]
 pub fn run(doc: &RunDocument) -> String {
     let s = &doc.summary;
     let mut suite = TestSuite::new(clean(&doc.manifest.scenario_name));
-    suite.add_property(("seed", doc.manifest.seed.0.to_string()));
-    suite.add_property(("started_utc", clean(&doc.manifest.started_utc)));
-    suite.add_property(("tool_version", clean(&doc.manifest.tool_version)));
+    suite.add_property(Property::new("seed", doc.manifest.seed.0.to_string()));
+    suite.add_property(Property::new("started_utc", clean(&doc.manifest.started_utc)));
+    suite.add_property(Property::new("tool_version", clean(&doc.manifest.tool_version)));
     for figure in run_content::figures(s) {
         let values: Vec<String> = figure.values.iter().map(|(label, value)| format!("{label} {value}").trim().to_owned()).collect();
-        suite.add_property((clean(&figure.name), clean(&values.join(", "))));
+        suite.add_property(Property::new(clean(&figure.name), clean(&values.join(", "))));
     }
     suite.add_test_case(validity(doc));
     for objective in &s.objectives {
