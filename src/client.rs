@@ -3,4 +3,7 @@
 pub mod auth;
 pub mod control;
 pub mod http;
+pub mod origin;
 pub mod tls;
+
+pub use http::{Client, Error};

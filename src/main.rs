@@ -1,5 +1,5 @@
-//! The `plimsoll` program: parse, call `cli`, exit with its code.
+//! The `plimsoll` program: everything is in `plimsoll::cli`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    plimsoll::cli::main()
 }

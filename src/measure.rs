@@ -3,7 +3,11 @@
 pub mod document;
 pub mod histogram;
 pub mod hlog;
+pub mod received;
 pub mod recorder;
+pub mod recover;
 pub mod series;
 pub mod slo;
 pub mod summary;
+pub mod tokens;
+pub mod validity;

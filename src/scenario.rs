@@ -1,10 +1,12 @@
 //! What the user asked for: the model of a scenario file, its check, and the `Experiment` in which nothing is left implicit.
 
+pub mod check;
 pub mod endpoint;
 pub mod experiment;
 pub mod load;
 pub mod model;
 pub mod plan;
+pub mod schema;
 pub mod slo;
 pub mod target;
 pub mod workload;

@@ -18,6 +18,12 @@ impl Clock {
         Self { origin: Instant::now(), wall_origin_ns: wall_ns() }
     }
 
+    /// A clock whose zero lies `delay` ahead: until then it stands at zero. Gives a run time to get its threads ready.
+    #[must_use]
+    pub fn starting_in(delay: Nanos) -> Self {
+        Self { origin: Instant::now() + delay.to_std(), wall_origin_ns: wall_ns().saturating_add(delay.0) }
+    }
+
     /// The monotonic time since the start.
     #[must_use]
     pub fn now(&self) -> Nanos {

@@ -1,1 +1,120 @@
 //! Bearer tokens from environment or file, in a type that cannot be printed.
+
+use crate::scenario::target::Auth;
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A bearer token. It is never shown, and its memory is wiped when it goes.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes `text` into custody.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// The token itself: for request headers, and to strike it out of what an endpoint says.
+    #[must_use]
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// Why there is no token, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment variable is not set, or empty.
+    #[error(
+        "target.auth.bearer_env: the environment variable {variable} is not set\n  expected the bearer token of the endpoint\nhint: export {variable}=..."
+    )]
+    NoVariable {
+        /// Its name.
+        variable: String,
+    },
+    /// The file cannot be read.
+    #[error("target.auth.bearer_file: {}: {source}\n  expected a file that holds the bearer token and nothing else\nhint: a relative path starts at the scenario's folder", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is a text, but no header can carry it. The text itself is not repeated.
+    #[error(
+        "{place}: this is not a bearer token\n  expected visible ASCII characters without spaces or line breaks inside\nhint: the file or variable must hold the token alone, without `Bearer`"
+    )]
+    NotAToken {
+        /// The variable or the file.
+        place: String,
+    },
+}
+
+/// The token that `auth` names. White space around it is dropped. `env` looks up environment variables.
+pub fn bearer(auth: &Auth, base_dir: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Option<Secret>, Error> {
+    match auth {
+        Auth::None => Ok(None),
+        Auth::BearerEnv(variable) => {
+            let text = env(variable).filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::NoVariable { variable: variable.clone() })?;
+            checked(&text, || format!("target.auth.bearer_env: {variable}")).map(Some)
+        }
+        Auth::BearerFile(path) => {
+            let path = base_dir.join(path);
+            let text = std::fs::read_to_string(&path).map_err(|source| Error::NoFile { path: path.clone(), source })?;
+            checked(&text, || format!("target.auth.bearer_file: {}", path.display())).map(Some)
+        }
+    }
+}
+
+fn checked(text: &str, place: impl Fn() -> String) -> Result<Secret, Error> {
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Error::NotAToken { place: place() });
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOWHERE: fn(&str) -> Option<String> = |_| None;
+
+    #[test]
+    fn a_secret_cannot_be_printed() {
+        let secret = Secret::new("dapi-canary".to_owned());
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret(***) Some(\n    Secret(***),\n)");
+        assert_eq!(secret.expose(), "dapi-canary");
+    }
+
+    #[test]
+    fn tokens_come_from_the_environment_or_a_file() {
+        let env = |name: &str| (name == "TOKEN").then(|| " abc\n".to_owned());
+        let base = tempfile::tempdir().unwrap();
+        let from = |auth: Auth| bearer(&auth, base.path(), env).unwrap().map(|secret| secret.expose().to_owned());
+        assert_eq!(from(Auth::None), None);
+        assert_eq!(from(Auth::BearerEnv("TOKEN".to_owned())).as_deref(), Some("abc"));
+        std::fs::write(base.path().join("token"), "xyz\r\n").unwrap();
+        assert_eq!(from(Auth::BearerFile("token".into())).as_deref(), Some("xyz"));
+    }
+
+    #[test]
+    fn errors_name_the_place_and_never_the_token() {
+        let text = |auth: Auth| bearer(&auth, Path::new("/scenario"), NOWHERE).unwrap_err().to_string();
+        let missing = text(Auth::BearerEnv("DATABRICKS_TOKEN".to_owned()));
+        assert!(missing.contains("DATABRICKS_TOKEN") && missing.contains("hint: export"), "{missing}");
+        let missing = text(Auth::BearerFile("no-such-file".into()));
+        assert!(missing.contains("/scenario/no-such-file"), "{missing}");
+        let wrong = bearer(&Auth::BearerEnv("T".to_owned()), Path::new("/"), |_| Some("Bearer canary".to_owned())).unwrap_err();
+        assert!(wrong.to_string().contains("bearer_env: T") && !format!("{wrong} {wrong:?}").contains("canary"));
+    }
+}

@@ -1,1 +1,357 @@
 //! One request over an HTTP/1.1 connection of our own, every phase visible, into a `RequestRecord`.
+//!
+//! - `sent` is the instant at which the attempt begins: a connection that must be opened first is part of `ttft_service`, and its share stands
+//!   beside it in `connect` and `tls`.
+//! - Connections are kept and used again, the last one used first; one request at a time on each.
+//! - A connection that was kept may have been closed by the server. When it closes before a single byte of the answer has come, the request goes
+//!   out once more on a fresh connection, within the same record and the same clocks. Nothing else is ever sent twice.
+//! - Redirects are not followed, and nothing is read from the environment: no proxy.
+
+mod channel;
+mod deadline;
+mod wire;
+
+use super::auth::Secret;
+use super::origin::{BadUrl, Origin};
+use super::tls;
+use crate::base::clock::Clock;
+
+use crate::protocol::failure::one_line;
+use crate::protocol::openai::{self, Call};
+use crate::protocol::timeline::{Appetite, Counter, Timeline};
+use crate::record::outcome::Outcome;
+use crate::record::request::RequestRecord;
+use crate::scenario::target::Target;
+use bytes::Bytes;
+use channel::Channel;
+use deadline::{Limits, Progress, Stage};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, SERVER};
+use http_body_util::Full;
+use rustls::pki_types::ServerName;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, watch};
+use tokio_rustls::TlsConnector;
+use wire::{Seen, Stream, Wire};
+
+/// Why no client can be made for a target.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The target has no URL.
+    #[error("target.url is missing\n  expected a base URL, e.g. \"http://127.0.0.1:8000\"")]
+    NoUrl,
+    /// The URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// The path cannot be used.
+    #[error("target.path: {path:?} is not a path\n  expected a path without spaces, e.g. \"/v1/chat/completions\"")]
+    Path {
+        /// As it would be sent.
+        path: String,
+    },
+    /// A header cannot be sent.
+    #[error("target.headers.{name}: this is not a header\n  expected a name of letters, digits and dashes, and a value on one line")]
+    Header {
+        /// Its name; the value is not repeated.
+        name: String,
+    },
+    /// Trust or client certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The model as the server calls it.
+    pub model: Option<String>,
+    /// The `server` header.
+    pub server: Option<String>,
+}
+
+/// Sends requests to one target from one thread.
+pub struct Client {
+    origin: Origin,
+    host: HeaderValue,
+    bearer: Option<HeaderValue>,
+    token: Option<Secret>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    limits: Limits,
+    counter: Option<Counter>,
+    clock: Clock,
+    addresses: OnceCell<Vec<SocketAddr>>,
+    /// Kept connections; the last one used is the first one used again.
+    #[expect(clippy::vec_box, reason = "a connection is large and moves out and back with every request")]
+    idle: RefCell<Vec<Box<Channel>>>,
+    examples: RefCell<BTreeMap<Outcome, String>>,
+    identity: RefCell<Identity>,
+}
+
+/// Why an attempt ended before the answer did.
+struct Broken {
+    outcome: Outcome,
+    message: String,
+    /// Nothing came back at all: on a kept connection the request may go out again.
+    is_silent: bool,
+}
+
+impl Broken {
+    fn new(outcome: Outcome, message: String) -> Self {
+        Self { outcome, message, is_silent: false }
+    }
+}
+
+impl Client {
+    /// A client of `target`. `clock` counts from the start of the load; `base_dir` is where relative paths of certificates start. Nothing is
+    /// sent: the name is resolved with the first request.
+    pub fn new(target: &Target, base_dir: &Path, token: Option<Secret>, clock: Clock) -> Result<Self, Error> {
+        let origin = Origin::parse(target.url.as_deref().ok_or(Error::NoUrl)?)?;
+        let path = openai::path(target);
+        if path.parse::<http::uri::PathAndQuery>().is_err() {
+            return Err(Error::Path { path });
+        }
+        for (name, value) in &target.headers {
+            if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
+                return Err(Error::Header { name: name.clone() });
+            }
+        }
+        let bearer = token.as_ref().map(sealed).transpose()?;
+        let host = origin.authority.parse().map_err(|_| Error::Header { name: HOST.to_string() })?;
+        let tls = if origin.is_tls {
+            let refuse = |_| BadUrl { url: origin.authority.clone(), reason: "no certificate can be made out to this host" };
+            let name = ServerName::try_from(origin.host.clone()).map_err(refuse)?;
+            Some((TlsConnector::from(Arc::new(tls::config(&target.tls, base_dir)?)), name))
+        } else {
+            None
+        };
+        Ok(Self {
+            origin,
+            host,
+            bearer,
+            token,
+            tls,
+            limits: Limits::new(&target.timeouts),
+            counter: None,
+            clock,
+            addresses: OnceCell::new(),
+            idle: RefCell::default(),
+            examples: RefCell::default(),
+            identity: RefCell::default(),
+        })
+    }
+
+    /// Counts tokens of answers with `counter` where the server gives no log probabilities.
+    #[must_use]
+    pub fn with_counter(mut self, counter: Counter) -> Self {
+        self.counter = Some(counter);
+        self
+    }
+
+    /// The words of the last failure of each class; tokens in them are struck out.
+    #[must_use]
+    pub fn examples(&self) -> Vec<(Outcome, String)> {
+        self.examples.borrow().iter().map(|(outcome, words)| (*outcome, words.clone())).collect()
+    }
+
+    /// Who answered last.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity.borrow().clone()
+    }
+
+    /// Sends `call` and follows its answer to the end. Whatever happens is in the record that comes back; `record` brings its place in the
+    /// schedule. As soon as `stop` is true, the request ends as [`Outcome::Cancelled`] and its connection is closed.
+    ///
+    /// Must run inside a tokio runtime with time and IO; the future is not `Send`.
+    pub async fn execute(&self, call: Call, mut record: RequestRecord, mut stop: watch::Receiver<bool>) -> RequestRecord {
+        let mut timeline = Timeline::new(call.expect, self.counter.clone());
+        let sent = self.clock.now();
+        if *stop.borrow() {
+            (record.outcome, record.closed) = (Outcome::Cancelled, sent);
+            return record;
+        }
+        let progress = Progress::new(sent);
+        let end = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => Err(Broken::new(Outcome::Cancelled, "stopped".to_owned())),
+            end = self.attempt(&call, &mut timeline, &progress) => end,
+            (outcome, message) = self.limits.expire(self.clock, &progress, sent) => Err(Broken::new(outcome, message)),
+        };
+        if let Err(broken) = end {
+            timeline.fail(self.clock.now(), broken.outcome, broken.message);
+        }
+        record.sent = Some(sent);
+        record.connect = progress.connect.get();
+        record.tls = progress.tls.get();
+        record.notes.reused_connection = progress.is_reused.get();
+        self.keep_facts(&timeline);
+        timeline.finish(&mut record);
+        record
+    }
+
+    async fn attempt(&self, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
+        if let Some(channel) = self.kept() {
+            progress.is_reused.set(true);
+            match self.exchange(channel, call, timeline, progress).await {
+                Err(broken) if broken.is_silent => progress.is_reused.set(false),
+                end => return end,
+            }
+        }
+        progress.enter(Stage::Connect, self.clock.now());
+        let channel = self.connect(progress).await?;
+        self.exchange(channel, call, timeline, progress).await
+    }
+
+    /// A kept connection that still stands, as far as this side knows.
+    fn kept(&self) -> Option<Box<Channel>> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(mut channel) = idle.pop() {
+            if channel.is_usable() {
+                return Some(channel);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self, progress: &Progress) -> Result<Box<Channel>, Broken> {
+        let unreachable = |what: String, fault: &dyn std::fmt::Display| Broken::new(Outcome::Unreachable, format!("{what}: {fault}"));
+        let started = self.clock.now();
+        let addresses = self.addresses.get_or_try_init(|| self.resolve()).await.map_err(|e| unreachable(format!("name {}", self.origin.host), &e))?;
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(|e| unreachable(format!("connect to {}", self.origin.authority), &e))?;
+        // Small requests must not wait for the acknowledgement of the ones before.
+        stream.set_nodelay(true).map_err(|e| unreachable("TCP_NODELAY".to_owned(), &e))?;
+        let connected = self.clock.now();
+        progress.connect.set(connected.since(started));
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some((connector, name)) => {
+                let refused = |fault| Broken::new(Outcome::Tls, format!("TLS with {}: {fault}", self.origin.authority));
+                let stream = connector.connect(name.clone(), stream).await.map_err(refused)?;
+                progress.tls.set(self.clock.now().since(connected));
+                Stream::Tls(Box::new(stream))
+            }
+        };
+        let seen = Rc::new(Seen::default());
+        let wire = Wire::new(stream, self.clock, Rc::clone(&seen));
+        Channel::new(wire, seen).await.map_err(|e| unreachable("HTTP".to_owned(), &e))
+    }
+
+    async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = self.origin.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, self.origin.port)]);
+        }
+        Ok(tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port)).await?.collect())
+    }
+
+    async fn exchange(&self, mut channel: Box<Channel>, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
+        let request = self.request(call).map_err(|e| Broken::new(Outcome::Malformed, format!("this request cannot be written: {e}")))?;
+        let now = self.clock.now();
+        progress.enter(Stage::Head, now);
+        let answer = channel.send(now, request).await.map_err(|fault| no_answer(&fault, channel.seen()))?;
+        let (head, mut body) = answer.into_parts();
+        let now = channel.seen().first().unwrap_or_else(|| self.clock.now());
+        progress.enter(Stage::Body, now);
+        self.meet(&head.headers);
+        timeline.head(now, head.status.as_u16(), &head.headers);
+        while let Some(frame) = channel.frame(&mut body).await {
+            let frame =
+                frame.map_err(|fault| Broken::new(Outcome::Truncated, format!("the connection broke inside the answer: {}", chain(&fault))))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            let now = channel.seen().last();
+            progress.touch(now);
+            match timeline.bytes(now, &piece) {
+                Appetite::More => {}
+                Appetite::Complete => progress.enter(Stage::Close, now),
+                Appetite::Enough => {
+                    timeline.end(now);
+                    return Ok(());
+                }
+            }
+        }
+        timeline.end(channel.seen().last());
+        if channel.is_usable() {
+            self.idle.borrow_mut().push(channel);
+        }
+        Ok(())
+    }
+
+    fn request(&self, call: &Call) -> Result<http::Request<Full<Bytes>>, http::Error> {
+        let mut request = http::Request::post(call.path.as_str()).body(Full::new(call.body.clone()))?;
+        let headers = request.headers_mut();
+        headers.reserve(call.headers.len() + 2);
+        headers.insert(HOST, self.host.clone());
+        if let Some(bearer) = &self.bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
+        }
+        for (name, value) in &call.headers {
+            headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        }
+        Ok(request)
+    }
+
+    fn meet(&self, headers: &http::HeaderMap) {
+        let mut identity = self.identity.borrow_mut();
+        if identity.server.is_none() {
+            identity.server = headers.get(SERVER).map(|value| one_line(value.as_bytes()));
+        }
+    }
+
+    fn keep_facts(&self, timeline: &Timeline) {
+        if let Some(model) = timeline.model() {
+            let mut identity = self.identity.borrow_mut();
+            if identity.model.as_deref() != Some(model) {
+                identity.model = Some(model.to_owned());
+            }
+        }
+        if let (Some(outcome), Some(words)) = (timeline.outcome(), timeline.message()) {
+            // An endpoint may repeat the request in its error.
+            let words = self.token.as_ref().map_or_else(|| words.to_owned(), |token| words.replace(token.expose(), "***"));
+            self.examples.borrow_mut().insert(outcome, words);
+        }
+    }
+}
+
+fn sealed(token: &Secret) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| Error::Header { name: AUTHORIZATION.to_string() })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Ends when `stop` turns true; never, when nobody is left to turn it.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// No head came back.
+fn no_answer(fault: &hyper::Error, seen: &Seen) -> Broken {
+    let is_silent = seen.first().is_none();
+    let is_tls = sources(fault).any(|source| {
+        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source.is::<rustls::Error>() || matches!(inner, Some(inner) if inner.is::<rustls::Error>())
+    });
+    let outcome = match fault {
+        _ if is_tls => Outcome::Tls,
+        fault if fault.is_parse() => Outcome::Malformed,
+        _ if is_silent => Outcome::Unreachable,
+        _ => Outcome::Truncated,
+    };
+    Broken { outcome, message: format!("no answer: {}", chain(fault)), is_silent: is_silent && outcome == Outcome::Unreachable }
+}
+
+fn sources<'a>(fault: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(fault), |fault| fault.source())
+}
+
+/// An error and its sources in one line.
+fn chain(fault: &(dyn std::error::Error + 'static)) -> String {
+    let mut words: Vec<String> = sources(fault).map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
+}

@@ -1,1 +1,274 @@
-//! Objectives judged on a summary; goodput of a request.
+//! Objectives judged over all requests due, failures as infinite latencies; counted exactly, not read from a histogram.
+
+use super::histogram::{Histogram, rank};
+use super::summary::{Goodput, Objective, ObjectiveVerdict};
+use crate::base::time::Nanos;
+use crate::record::request::RequestRecord;
+use crate::scenario::slo::{Metric, Slo, Term};
+
+/// The latencies of one good answer, as far as they are defined for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latency {
+    /// Intended instant to first token.
+    pub ttft: Option<Nanos>,
+    /// Time per output token after the first.
+    pub tpot: Option<Nanos>,
+    /// Mean gap per token over the request's own tokens.
+    pub itl_mean: Option<Nanos>,
+    /// Intended instant to last token.
+    pub e2e: Option<Nanos>,
+}
+
+/// Counts, request by request, what the objectives of a [`Slo`] ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judge {
+    slo: Slo,
+    terms: Vec<Counted>,
+    bounds: [Option<Nanos>; 4],
+    reach: [Reach; 4],
+    due: u64,
+    good: u64,
+    errors: u64,
+}
+
+/// A latency objective and the values that kept it.
+#[derive(Clone, Debug, PartialEq)]
+struct Counted {
+    term: Term,
+    within: u64,
+}
+
+/// For one metric: good answers that have a value, and requests that did not end well and would have had one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reach {
+    answered: u64,
+    missed: u64,
+}
+
+const METRICS: [Metric; 4] = [Metric::Ttft, Metric::Tpot, Metric::Itl, Metric::E2e];
+
+fn place(metric: Metric) -> usize {
+    match metric {
+        Metric::Ttft => 0,
+        Metric::Tpot => 1,
+        Metric::Itl => 2,
+        Metric::E2e => 3,
+    }
+}
+
+impl Judge {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(slo: &Slo) -> Self {
+        Self {
+            terms: slo.terms().map(|term| Counted { term, within: 0 }).collect(),
+            bounds: METRICS.map(|m| slo.request_bound(m).map(crate::base::units::TimeSpan::nanos)),
+            reach: [Reach::default(); 4],
+            due: 0,
+            good: 0,
+            errors: 0,
+            slo: slo.clone(),
+        }
+    }
+
+    /// The objectives.
+    #[must_use]
+    pub fn slo(&self) -> &Slo {
+        &self.slo
+    }
+
+    /// Counts a request that ended well.
+    pub fn ok(&mut self, latency: &Latency) {
+        let values = [latency.ttft, latency.tpot, latency.itl_mean, latency.e2e];
+        self.due += 1;
+        for (reach, value) in self.reach.iter_mut().zip(&values) {
+            reach.answered += u64::from(value.is_some());
+        }
+        for counted in self.terms.iter_mut().filter(|c| c.term.metric != Metric::Itl) {
+            let value = values[place(counted.term.metric)];
+            counted.within += u64::from(value.is_some_and(|v| v <= counted.term.bound.nanos()));
+        }
+        // A bound on what a request does not have (the TPOT of a single token) asks nothing of it.
+        let kept = |(value, bound): (&Option<Nanos>, &Option<Nanos>)| value.zip(*bound).is_none_or(|(v, b)| v <= b);
+        self.good += u64::from(values.iter().zip(&self.bounds).all(kept));
+    }
+
+    /// Counts `tokens` gaps of `gap` each, of a request that ended well.
+    pub fn gaps(&mut self, gap: Nanos, tokens: u64) {
+        for counted in self.terms.iter_mut().filter(|c| c.term.metric == Metric::Itl && gap <= c.term.bound.nanos()) {
+            counted.within += tokens;
+        }
+    }
+
+    /// Counts a request that did not end well; `is_error` unless the run was stopped under it.
+    pub fn missed(&mut self, record: &RequestRecord, is_error: bool) {
+        self.due += 1;
+        self.errors += u64::from(is_error);
+        // Latencies that the answer asked for would have had.
+        let defined = [record.output_asked >= 1, record.output_asked >= 2, record.output_asked >= 2, true];
+        for (reach, defined) in self.reach.iter_mut().zip(defined) {
+            reach.missed += u64::from(defined);
+        }
+    }
+
+    /// Adds what `other` counted for the same objectives.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.terms.iter_mut().zip(&other.terms) {
+            mine.within += theirs.within;
+        }
+        for (mine, theirs) in self.reach.iter_mut().zip(&other.reach) {
+            mine.answered += theirs.answered;
+            mine.missed += theirs.missed;
+        }
+        self.due += other.due;
+        self.good += other.good;
+        self.errors += other.errors;
+    }
+
+    /// Good requests of those due in a window of `window_s` seconds.
+    #[must_use]
+    pub fn goodput(&self, window_s: f64) -> Goodput {
+        let per = |whole: f64| if whole > 0.0 { self.good as f64 / whole } else { 0.0 };
+        Goodput { good: self.good, share: per(self.due as f64), rate: per(window_s) }
+    }
+
+    /// Every objective with its verdict. `histogram` gives that of a metric's values over good answers.
+    #[must_use]
+    pub fn objectives<'a>(&self, histogram: impl Fn(Metric) -> &'a Histogram) -> Vec<Objective> {
+        let latency = self.terms.iter().map(|counted| self.latency_objective(counted, histogram(counted.term.metric)));
+        let errors = self.slo.errors.map(|bound| {
+            let share = self.errors as f64 / self.due as f64;
+            self.share_objective(format!("errors <= {bound}"), self.errors, share <= bound.0)
+        });
+        let goodput = self.slo.goodput.map(|bound| {
+            let share = self.good as f64 / self.due as f64;
+            self.share_objective(format!("goodput >= {bound}"), self.good, share >= bound.0)
+        });
+        latency.chain(errors).chain(goodput).collect()
+    }
+
+    fn share_objective(&self, text: String, count: u64, kept: bool) -> Objective {
+        if self.due == 0 {
+            return Objective { text, measured: "n/a (no requests)".to_owned(), verdict: ObjectiveVerdict::Undecided };
+        }
+        let percent = 100.0 * count as f64 / self.due as f64;
+        Objective { text, measured: format!("{percent:.2}% ({count} of {})", self.due), verdict: verdict(kept) }
+    }
+
+    fn latency_objective(&self, counted: &Counted, values: &Histogram) -> Objective {
+        let Term { metric, percentile, bound } = counted.term;
+        let bound = bound.nanos();
+        let text = format!("{} {percentile} <= {bound}", metric.label());
+        let Reach { answered, missed } = self.reach[place(metric)];
+        let undecided = |measured: String| Objective { text: text.clone(), measured, verdict: ObjectiveVerdict::Undecided };
+        let needed = percentile.samples_needed();
+        let (population, rank_all) = if metric == Metric::Itl {
+            // A request that failed is taken to have had as many gaps as the mean good one, all of them infinite.
+            let all = values.n().saturating_add(gaps_missed(values.n(), answered, missed));
+            (all, rank(percentile, all))
+        } else {
+            (answered + missed, rank(percentile, answered + missed))
+        };
+        if answered == 0 && missed < self.due {
+            return undecided("n/a (no values)".to_owned());
+        }
+        if population < needed {
+            return undecided(format!("n/a (need >= {needed})"));
+        }
+        let kept = counted.within >= rank_all;
+        let measured = match values.value_at_rank(rank_all) {
+            None => format!("infinite ({missed} of {} did not end well)", answered + missed),
+            Some(value) => shown(Nanos(value), bound, kept),
+        };
+        Objective { text, measured, verdict: verdict(kept) }
+    }
+}
+
+/// missed / answered * gaps, rounded up: with nothing answered, one gap for each.
+fn gaps_missed(gaps: u64, answered: u64, missed: u64) -> u64 {
+    if answered == 0 {
+        return missed;
+    }
+    let product = u128::from(gaps) * u128::from(missed);
+    u64::try_from(product.div_ceil(u128::from(answered))).unwrap_or(u64::MAX)
+}
+
+fn verdict(kept: bool) -> ObjectiveVerdict {
+    if kept { ObjectiveVerdict::Met } else { ObjectiveVerdict::NotMet }
+}
+
+/// The histogram's value may lie 0.1 % above the exact one, which decided: no text may contradict the verdict beside it.
+fn shown(value: Nanos, bound: Nanos, kept: bool) -> String {
+    if kept {
+        return value.min(bound).to_string();
+    }
+    let text = value.to_string();
+    if text == bound.to_string() { format!("just above {bound}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::outcome::Outcome;
+    use crate::record::request::Phase;
+
+    fn judge(slo: &str, good: &[Latency], missed: u64) -> (Judge, Histogram) {
+        let mut judge = Judge::new(&serde_json::from_str(slo).unwrap());
+        let mut values = Histogram::latency();
+        for latency in good {
+            judge.ok(latency);
+            latency.ttft.into_iter().for_each(|v| values.record_nanos(v));
+        }
+        let mut lost = RequestRecord::due(0, Phase::Measure, Nanos::ZERO, 1, 10);
+        lost.outcome = Outcome::ServerError;
+        (0..missed).for_each(|_| judge.missed(&lost, true));
+        (judge, values)
+    }
+
+    fn ttft(ns: u64) -> Latency {
+        Latency { ttft: Some(Nanos(ns)), ..Latency::default() }
+    }
+
+    /// A histogram reads 800 ms as up to 800.8 ms; the verdict and the text beside it must not.
+    #[test]
+    fn a_value_on_the_bound_is_within_it_and_one_nanosecond_more_is_not() {
+        let bound = 800_000_000;
+        let (on, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound); 20], 0);
+        let told = &on.objectives(|_| &values)[0];
+        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::Met, "800 ms"));
+        let (over, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound + 1); 20], 0);
+        let told = &over.objectives(|_| &values)[0];
+        assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::NotMet, "just above 800 ms"));
+    }
+
+    #[test]
+    fn without_values_nothing_is_decided() {
+        let slo = r#"{"ttft": {"p50": "800ms"}}"#;
+        let measured = |good: &[Latency], missed| {
+            let (judge, values) = judge(slo, good, missed);
+            judge.objectives(|_| &values).remove(0).measured
+        };
+        assert_eq!(measured(&[], 0), "n/a (need >= 20)");
+        assert_eq!(measured(&[Latency::default(); 30], 3), "n/a (no values)");
+        assert_eq!(measured(&[], 30), "infinite (30 of 30 did not end well)");
+    }
+
+    /// Of 4 gaps 3 are within; 1 of 2 requests failed: of 8 gaps 3 are within, so p37.5 is kept and p37.6 is not.
+    #[test]
+    fn a_failure_stands_for_as_many_gaps_as_the_mean_good_answer() {
+        let mut judge = Judge::new(&serde_json::from_str(r#"{"itl": {"p37.5": "10ms", "p37.6": "10ms"}}"#).unwrap());
+        let mut values = Histogram::latency();
+        let mut lost = RequestRecord::due(0, Phase::Measure, Nanos::ZERO, 1, 10);
+        lost.outcome = Outcome::ServerError;
+        for _ in 0..100 {
+            judge.ok(&Latency { itl_mean: Some(Nanos::from_millis(9)), ..Latency::default() });
+            judge.missed(&lost, true);
+            for (gap, tokens) in [(5, 3), (11, 1)] {
+                judge.gaps(Nanos::from_millis(gap), tokens);
+                values.record_n(Nanos::from_millis(gap).0, tokens);
+            }
+        }
+        let verdicts: Vec<_> = judge.objectives(|_| &values).into_iter().map(|o| o.verdict).collect();
+        assert_eq!(verdicts, [ObjectiveVerdict::Met, ObjectiveVerdict::NotMet]);
+    }
+}

@@ -14,6 +14,17 @@ pub enum Phase {
     Measure,
 }
 
+impl Phase {
+    /// Stable name, as in every file this tool writes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warmup => "warmup",
+            Self::Measure => "measure",
+        }
+    }
+}
+
 /// Where the number of output tokens comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +37,19 @@ pub enum TokenSource {
     Chunks,
     /// Nothing was received.
     None,
+}
+
+impl TokenSource {
+    /// Stable name, as in every file this tool writes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Tokenizer => "tokenizer",
+            Self::Chunks => "chunks",
+            Self::None => "none",
+        }
+    }
 }
 
 /// One content chunk: its gap to the one before (to the first token for the first one: 0) and its tokens.

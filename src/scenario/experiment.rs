@@ -13,6 +13,8 @@ pub struct Experiment {
     pub seed: Seed,
     /// Relative paths of the scenario start here.
     pub base_dir: PathBuf,
+    /// SHA-256 of the scenario file as read, lower-case hexadecimal; tells apart two files of one name.
+    pub sha256: String,
 }
 
 impl Experiment {

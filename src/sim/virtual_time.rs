@@ -5,7 +5,7 @@ use super::event::{Admission, Detail, Event, EventKind, Offer, ScaleEvent};
 use crate::base::time::Nanos;
 use crate::record::outcome::Outcome;
 use crate::record::request::{ChunkStamp, RequestRecord, TokenSource, Usage};
-use crate::workload::schedule::Arrival;
+use crate::workload::schedule::{Arrival, Schedule};
 use std::collections::{HashSet, VecDeque};
 
 /// Where arrivals come from: `workload::schedule::Schedule`, or a list in tests.
@@ -16,6 +16,18 @@ pub trait Source {
     fn pop(&mut self) -> Option<Arrival>;
     /// Reports that a request ended at `at`; follow-up arrivals may become known, none before `at`.
     fn completed(&mut self, arrival: &Arrival, at: Nanos, ok: bool);
+}
+
+impl Source for Schedule {
+    fn peek_at(&self) -> Option<Nanos> {
+        Self::peek_at(self)
+    }
+    fn pop(&mut self) -> Option<Arrival> {
+        Self::pop(self)
+    }
+    fn completed(&mut self, arrival: &Arrival, at: Nanos, ok: bool) {
+        Self::completed(self, arrival, at, ok);
+    }
 }
 
 /// When the simulated client gives up, counted from the send instant.

@@ -133,3 +133,96 @@ impl Renewal {
         self.position
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(family: Family, seed: u64, n: usize) -> Vec<f64> {
+        let mut renewal = Renewal::new(family, Seed(seed));
+        (0..n).map(|_| renewal.advance()).collect()
+    }
+
+    fn gaps(family: Family, seed: u64, n: usize) -> Vec<f64> {
+        positions(family, seed, n).windows(2).map(|w| w[1] - w[0]).collect()
+    }
+
+    fn mean_and_cv(sample: &[f64]) -> (f64, f64) {
+        let n = sample.len() as f64;
+        let mean = sample.iter().sum::<f64>() / n;
+        (mean, (sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt() / mean)
+    }
+
+    /// Kolmogorov-Smirnov distance of a sample to a distribution function.
+    fn ks(mut sample: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
+        sample.sort_by(f64::total_cmp);
+        let n = sample.len() as f64;
+        sample.iter().enumerate().map(|(i, &x)| (cdf(x) - i as f64 / n).abs().max((cdf(x) - (i + 1) as f64 / n).abs())).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn constant_positions_are_the_middles_of_their_slots() {
+        assert_eq!(positions(Family::Constant, 1, 4), [0.5, 1.5, 2.5, 3.5]);
+    }
+
+    #[test]
+    fn exponential_gaps_pass_the_ks_test() {
+        let distance = ks(gaps(Family::Exponential, 1, 20_001), |x| -(-x).exp_m1());
+        assert!(distance <= 0.0115, "KS {distance}; 1 % critical value at 20,000 is 0.0115");
+    }
+
+    #[test]
+    fn gamma_and_weibull_gaps_have_mean_one_and_their_cv() {
+        for cv in [0.05, 0.3, 1.0, 2.0] {
+            for family in [Family::gamma(cv).unwrap(), Family::weibull(cv).unwrap()] {
+                let (mean, found) = mean_and_cv(&gaps(family, 3, 200_000));
+                // Standard error of the mean: cv / sqrt(n); of the CV more, by the fourth moment.
+                assert!((mean - 1.0).abs() < 4.0 * cv / 447.0, "{family:?}: mean {mean}");
+                assert!((found / cv - 1.0).abs() < 0.05, "{family:?}: CV {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn gamma_gaps_follow_the_gamma_distribution() {
+        let shape: f64 = 1.0 / (2.0 * 2.0);
+        let distance = ks(gaps(Family::gamma(2.0).unwrap(), 5, 20_001), |x| crate::workload::length::special::gamma_p(shape, x * shape));
+        assert!(distance <= 0.0115, "{distance}");
+    }
+
+    /// Γ(1 + 2s) / Γ(1 + s)^2 - 1 = cv^2: exactly exponential at CV 1, shape 2 has CV sqrt(4/pi - 1)
+    #[test]
+    fn the_weibull_shape_is_solved() {
+        assert!((weibull_inverse_shape(1.0) - 1.0).abs() < 1e-12);
+        assert!((weibull_inverse_shape((4.0 / std::f64::consts::PI - 1.0).sqrt()) - 0.5).abs() < 1e-12);
+        assert!((weibull_inverse_shape(5.0_f64.sqrt()) - 2.0).abs() < 1e-12, "shape 1/2 has CV sqrt 5");
+    }
+
+    /// forall window: the mean count is its length, from the first instant on; a process that began with a whole gap would be off by 1.5 at CV 2
+    #[test]
+    fn counts_are_unbiased_from_the_start() {
+        for family in [Family::Exponential, Family::gamma(2.0).unwrap(), Family::weibull(2.0).unwrap(), Family::gamma(0.2).unwrap()] {
+            let runs = 20_000_u32;
+            let counts: Vec<f64> = (0..runs)
+                .map(|seed| {
+                    let mut renewal = Renewal::new(family, Seed(u64::from(seed)));
+                    let mut n = 0.0;
+                    while renewal.advance() < 10.0 {
+                        n += 1.0;
+                    }
+                    n
+                })
+                .collect();
+            let (mean, cv) = mean_and_cv(&counts);
+            let standard_error = mean * cv / f64::from(runs).sqrt();
+            assert!((mean - 10.0).abs() < 4.0 * standard_error, "{family:?}: {mean} +- {standard_error}");
+        }
+    }
+
+    #[test]
+    fn variation_out_of_range_is_refused() {
+        for cv in [0.0, -1.0, f64::NAN, f64::INFINITY, 21.0] {
+            assert!(Family::gamma(cv).is_err() && Family::weibull(cv).is_err(), "{cv}");
+        }
+    }
+}

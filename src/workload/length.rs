@@ -226,3 +226,142 @@ pub(super) fn mean(pairs: impl Iterator<Item = Pair>) -> (f64, f64) {
 pub(super) fn whole(tokens: f64) -> u32 {
     tokens.round() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::workload::Marginal as MarginalSpec;
+
+    const N: u64 = 20_000;
+
+    /// Ranks from 0; ties share their mean rank.
+    fn ranks(values: &[u32]) -> Vec<f64> {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by_key(|&i| values[i]);
+        let mut ranks = vec![0.0; values.len()];
+        let mut start = 0;
+        for run in order.chunk_by(|&a, &b| values[a] == values[b]) {
+            let rank = start as f64 + (run.len() - 1) as f64 / 2.0;
+            for &i in run {
+                ranks[i] = rank;
+            }
+            start += run.len();
+        }
+        ranks
+    }
+
+    /// Spearman's rank correlation.
+    fn spearman(pairs: &[Pair]) -> f64 {
+        let a = ranks(&pairs.iter().map(|p| p.input).collect::<Vec<_>>());
+        let b = ranks(&pairs.iter().map(|p| p.output).collect::<Vec<_>>());
+        let mean = (a.len() - 1) as f64 / 2.0;
+        let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
+        product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+    }
+
+    /// Kolmogorov-Smirnov distance of two samples.
+    fn ks(a: impl Iterator<Item = u32>, b: impl Iterator<Item = u32>) -> f64 {
+        let (mut a, mut b): (Vec<u32>, Vec<u32>) = (a.collect(), b.collect());
+        a.sort_unstable();
+        b.sort_unstable();
+        let share = |sorted: &[u32], x| sorted.partition_point(|&v| v <= x) as f64 / sorted.len() as f64;
+        a.iter().chain(&b).map(|&x| (share(&a, x) - share(&b, x)).abs()).fold(0.0, f64::max)
+    }
+
+    fn workload(lengths: Spec) -> Workload {
+        Workload { lengths, ..Workload::default() }
+    }
+
+    fn draws(model: &LengthModel, seed: u64) -> Vec<Pair> {
+        (0..N).map(|i| model.draw(Seed(seed), i, None, &mut Clipped::default())).collect()
+    }
+
+    /// Rows whose lengths hang together: a long question gets a short answer, with atoms and ties.
+    fn rows() -> Rows {
+        let model = Marginal::new(&MarginalSpec::Lognormal { median: 900.0, sigma: 1.0 }, None).unwrap();
+        let mut stream = Seed(5).stream("rows");
+        let rows = (0..8_000)
+            .map(|i| {
+                let input = whole(model.draw(&mut stream)).clamp(1, 7_437);
+                Row { input_tokens: input, output_tokens: 5 + (40_000 / (input + 50)) * (1 + i % 3), ..Row::default() }
+            })
+            .collect();
+        Rows { rows, ..Rows::default() }
+    }
+
+    #[test]
+    fn joint_rows_keep_both_marginals_and_their_rank_correlation() {
+        let rows = rows();
+        let recordings = Recordings { lengths: Some(&rows), ..Recordings::default() };
+        let model = LengthModel::new(&workload(Spec::Empirical { trace: None }), recordings, Arrivals::Bare).unwrap();
+        let (drawn, source) = (draws(&model, 3), rows.rows.iter().map(Pair::from).collect::<Vec<_>>());
+        let (input, output) =
+            (ks(drawn.iter().map(|p| p.input), source.iter().map(|p| p.input)), ks(drawn.iter().map(|p| p.output), source.iter().map(|p| p.output)));
+        assert!(input <= 0.02 && output <= 0.02, "KS {input}, {output}");
+        let (found, wanted) = (spearman(&drawn), spearman(&source));
+        assert!(wanted < -0.5 && (found - wanted).abs() <= 0.02, "{found} instead of {wanted}");
+        let (mean_input, mean_output) = model.mean().unwrap();
+        let (drawn_input, drawn_output) = mean(drawn.iter().copied());
+        assert!((mean_input / drawn_input - 1.0).abs() < 0.04 && (mean_output / drawn_output - 1.0).abs() < 0.04);
+    }
+
+    /// forall rho: the Spearman correlation of the drawn pair is rho, whatever its two marginals
+    #[test]
+    fn a_pair_has_the_rank_correlation_that_was_asked_for() {
+        let marginals = [
+            MarginalSpec::Lognormal { median: 700.0, sigma: 0.9 },
+            MarginalSpec::Gamma { mean: 300.0, cv: 0.8 },
+            MarginalSpec::Weibull { scale: 400.0, shape: 0.9 },
+            MarginalSpec::Uniform { min: 1, max: 900 },
+        ];
+        for (i, spearman_asked) in [-0.9, -0.3, 0.0, 0.4, 0.95].into_iter().enumerate() {
+            let (input, output) = (marginals[i % 4].clone(), marginals[(i + 1) % 4].clone());
+            let spec = Spec::Correlated { input: input.clone(), output: output.clone(), spearman: spearman_asked };
+            let model = LengthModel::new(&workload(spec), Recordings::default(), Arrivals::Bare).unwrap();
+            let drawn = draws(&model, 8);
+            let found = spearman(&drawn);
+            assert!((found - spearman_asked).abs() <= 0.02, "{found} instead of {spearman_asked}");
+            let alone = LengthModel::new(&workload(Spec::Independent { input, output }), Recordings::default(), Arrivals::Bare).unwrap();
+            let alone = draws(&alone, 9);
+            assert!(ks(drawn.iter().map(|p| p.input), alone.iter().map(|p| p.input)) <= 0.02, "the tie leaves the marginals alone");
+            assert!(ks(drawn.iter().map(|p| p.output), alone.iter().map(|p| p.output)) <= 0.02);
+            assert!(spearman(&alone).abs() <= 0.02, "{}", spearman(&alone));
+        }
+    }
+
+    #[test]
+    fn a_draw_depends_on_seed_and_index_alone() {
+        let spec = Spec::Independent { input: MarginalSpec::Exponential { mean: 900.0 }, output: MarginalSpec::Exponential { mean: 90.0 } };
+        let model = LengthModel::new(&workload(spec), Recordings::default(), Arrivals::Bare).unwrap();
+        let forward = draws(&model, 1);
+        let backward: Vec<Pair> = (0..N).rev().map(|i| model.draw(Seed(1), i, None, &mut Clipped::default())).collect();
+        assert!(forward.iter().eq(backward.iter().rev()));
+        assert_ne!(forward, draws(&model, 2));
+    }
+
+    #[test]
+    fn draws_beyond_the_bounds_are_moved_and_counted() {
+        let spec = Spec::Independent { input: MarginalSpec::Uniform { min: 1, max: 1_000 }, output: MarginalSpec::Fixed(5) };
+        let bounded = Workload { min_input: 101, max_input: 800, min_output: 10, ..workload(spec) };
+        let model = LengthModel::new(&bounded, Recordings::default(), Arrivals::Bare).unwrap();
+        let mut clipped = Clipped::default();
+        for i in 0..N {
+            let pair = model.draw(Seed(1), i, None, &mut clipped);
+            assert!((101..=800).contains(&pair.input) && pair.output == 10);
+        }
+        assert_eq!(clipped.output, N);
+        assert!((clipped.input as f64 / N as f64 - 0.3).abs() < 0.015, "{clipped:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        let fixed = || MarginalSpec::Fixed(1);
+        let fault = |w: &Workload| LengthModel::new(w, Recordings::default(), Arrivals::Bare).unwrap_err();
+        assert_eq!(fault(&workload(Spec::Empirical { trace: None })), Error::NoRows);
+        for spearman in [1.0, -1.0, f64::NAN] {
+            assert!(matches!(fault(&workload(Spec::Correlated { input: fixed(), output: fixed(), spearman })), Error::Spearman { .. }));
+        }
+        let bounds = Workload { min_input: 10, max_input: 9, ..workload(Spec::Independent { input: fixed(), output: fixed() }) };
+        assert_eq!(fault(&bounds), Error::Bounds { side: "input", min: 10, max: 9 });
+    }
+}

@@ -38,7 +38,7 @@ pub enum Error {
     },
 }
 
-/// A rate function made ready: Λ(t) and Λ⁻¹(x) in closed form (sine: Newton's method, to 0.1 ns).
+/// A rate function made ready: Λ(t) and Λ⁻¹(x) in closed form (sine: the inverse by Newton's method, to 0.1 ns where the rate is not near zero).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     shape: Shape,
@@ -76,13 +76,18 @@ impl Piece {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Sine {
     mean: f64,
     amplitude: f64,
     period: f64,
     shift: f64,
+    /// Λ / mean at the ends of the [`SLICES`] equal parts of a period: where a search begins.
+    slices: Vec<f64>,
 }
+
+/// Parts of a period of a sine in its table.
+const SLICES: u32 = 256;
 
 impl Curve {
     /// `rate` times `factor`, ready for use.
@@ -106,7 +111,10 @@ impl Curve {
                 if period <= 0.0 {
                     return Err(Error::Period { period_s: period, last_s: 0.0 });
                 }
-                Shape::Sine(Sine { mean: scaled(mean.0, factor)?, amplitude: amplitude.0.clamp(0.0, 1.0), period, shift: shift.as_secs_f64() })
+                let amplitude = amplitude.0.clamp(0.0, 1.0);
+                let mut sine = Sine { mean: scaled(mean.0, factor)?, amplitude, period, shift: shift.as_secs_f64(), slices: Vec::new() };
+                sine.slices = (0..=SLICES).map(|i| sine.stretched(period * f64::from(i) / f64::from(SLICES))).collect();
+                Shape::Sine(sine)
             }
         };
         Ok(Self { shape })
@@ -183,9 +191,20 @@ impl Curve {
 impl Sine {
     /// Integral of `mean * (1 + amplitude * sin(2 pi (t + shift) / period))`.
     fn cumulative(&self, t: f64) -> f64 {
-        let swing = self.amplitude * self.period / TAU;
-        let angle = |t: f64| TAU * ((t + self.shift) / self.period).fract();
-        self.mean * (t + swing * (angle(0.0).cos() - angle(t).cos()))
+        self.mean * self.stretched(t)
+    }
+
+    /// Λ(t) / mean: the time after which the mean rate alone has sent as many.
+    fn stretched(&self, t: f64) -> f64 {
+        t + self.swing() * (self.angle(0.0).cos() - self.angle(t).cos())
+    }
+
+    fn swing(&self) -> f64 {
+        self.amplitude * self.period / TAU
+    }
+
+    fn angle(&self, t: f64) -> f64 {
+        TAU * ((t + self.shift) / self.period).fract()
     }
 
     fn inverse(&self, x: f64) -> Option<f64> {
@@ -194,23 +213,32 @@ impl Sine {
         }
         // Λ grows by the same amount each period, so one period is searched and the result stays exact after many.
         let turns = (x / (self.mean * self.period)).floor();
-        let rest = x - turns * self.mean * self.period;
-        let (mut low, mut high) = (0.0, self.period);
-        let mut t = rest / self.mean;
+        let rest = x / self.mean - turns * self.period;
+        let wanted = rest - self.swing() * self.angle(0.0).cos();
+        let slice = self.slices.partition_point(|&s| s <= rest).clamp(1, self.slices.len() - 1);
+        let width = self.period / f64::from(SLICES);
+        let (mut low, mut high) = (width * (slice - 1) as f64, width * slice as f64);
+        let (before, after) = (self.slices[slice - 1], self.slices[slice]);
+        let mut t = if after > before { low + width * ((rest - before) / (after - before)).clamp(0.0, 1.0) } else { low };
         // Newton's method held inside a bracket: where the rate is near zero, the step falls back to halving.
         for _ in 0..80 {
-            let excess = self.cumulative(t) - rest;
+            let (sin, cos) = self.angle(t).sin_cos();
+            let excess = t - self.swing() * cos - wanted;
+            if excess == 0.0 {
+                break;
+            }
             if excess > 0.0 {
                 high = t;
             } else {
                 low = t;
             }
-            let rate = self.mean * (1.0 + self.amplitude * (TAU * (t + self.shift) / self.period).sin());
-            let newton = t - excess / rate;
+            let slope = 1.0 + self.amplitude * sin;
+            let newton = t - excess / slope;
             let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
-            let moved = (next - t).abs();
+            let moved = next - t;
             t = next;
-            if moved < 1e-10 {
+            // What is left after a Newton step is its square times the curvature over twice the slope.
+            if moved.abs() < 1e-10 || (next == newton && moved * moved * TAU < 1e-10 * slope * self.period) {
                 break;
             }
         }
@@ -311,4 +339,150 @@ fn inverse_within(pieces: &[Piece], x: f64) -> f64 {
     let root = (piece.rate * piece.rate + 2.0 * piece.slope * wanted).max(0.0).sqrt();
     let elapsed = if piece.rate + root > 0.0 { 2.0 * wanted / (piece.rate + root) } else { 0.0 };
     piece.start + elapsed.min(piece.length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::{Rate, Share, TimeSpan};
+    use proptest::prelude::*;
+
+    fn points(list: &[(u64, f64)]) -> Vec<RatePoint> {
+        list.iter().map(|&(ms, rate)| RatePoint { at: TimeSpan::millis(ms), rate: Rate(rate) }).collect()
+    }
+
+    fn any_rate() -> impl Strategy<Value = RateFn> {
+        let rate = prop_oneof![1 => Just(0.0), 4 => 0.01_f64..500.0];
+        let list = prop::collection::vec((0_u64..5_000, rate.clone()), 1..8);
+        prop_oneof![
+            rate.clone().prop_map(|r| RateFn::Constant(Rate(r))),
+            (rate.clone(), rate.clone(), 0_u64..20_000).prop_map(|(from, to, ms)| RateFn::Varying(VaryingRate::Ramp {
+                from: Rate(from),
+                to: Rate(to),
+                over: TimeSpan::millis(ms)
+            })),
+            list.clone().prop_map(|steps| RateFn::Varying(VaryingRate::Steps(
+                steps.iter().map(|&(ms, rate)| RateStep { rate: Rate(rate), hold: TimeSpan::millis(ms) }).collect()
+            ))),
+            (list, prop::option::of(0_u64..3_000)).prop_map(|(gaps, tail)| {
+                let mut at = 0;
+                let list: Vec<(u64, f64)> = gaps
+                    .iter()
+                    .map(|&(ms, rate)| {
+                        at += ms;
+                        (at, rate)
+                    })
+                    .collect();
+                let repeat = tail.map(|ms| TimeSpan::millis(at + ms + 1));
+                RateFn::Varying(VaryingRate::Piecewise { points: points(&list), repeat })
+            }),
+            (0.01_f64..500.0, 0.0_f64..=1.0, 1_u64..100_000, 0_u64..100_000).prop_map(|(mean, swing, period, shift)| {
+                RateFn::Varying(VaryingRate::Sine {
+                    mean: Rate(mean),
+                    amplitude: Share(swing),
+                    period: TimeSpan::millis(period),
+                    shift: TimeSpan::millis(shift),
+                })
+            }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// forall rate, x: Λ(Λ⁻¹(x)) == x, and no earlier instant reaches x
+        #[test]
+        fn the_inverse_inverts(rate in any_rate(), x in 1e-3_f64..20_000.0) {
+            let curve = Curve::new(&rate, 1.0).unwrap();
+            if let Some(t) = curve.inverse(x) {
+                let back = curve.cumulative(t);
+                // What Λ gains in a nanosecond, and the rounding of sums.
+                let slack = 1e-9 * curve.rate_at(t).max(1.0) + 1e-11 * x + 1e-9;
+                prop_assert!((back - x).abs() <= slack, "t = {t}: {back} instead of {x}");
+                prop_assert!(curve.cumulative(t - 1e-3) <= x + slack);
+            } else {
+                prop_assert!(curve.cumulative(1e12) < x);
+            }
+        }
+
+        /// forall rate, t: Λ(t) is the integral of the rate (trapezia of 0.1 ms over 20 ms), and never falls
+        #[test]
+        fn the_integral_is_that_of_the_rate(rate in any_rate(), t in 0.0_f64..60.0) {
+            let curve = Curve::new(&rate, 1.0).unwrap();
+            let (step, steps) = (1e-4, 200);
+            let sum: f64 = (0..steps).map(|i| curve.rate_at(t + (f64::from(i) + 0.5) * step) * step).sum();
+            let mass = curve.cumulative(t + step * f64::from(steps)) - curve.cumulative(t);
+            // Jumps of up to 500/s cost one trapezium each; short periods have many.
+            prop_assert!(mass >= -1e-9);
+            prop_assert!((mass - sum).abs() <= 0.05 * 9.0 + 0.1 * sum, "{mass} instead of {sum}");
+        }
+
+        /// forall rate: instants of rising x never fall
+        #[test]
+        fn the_inverse_never_falls(rate in any_rate(), x in 0.0_f64..5_000.0, more in 0.0_f64..50.0) {
+            let curve = Curve::new(&rate, 1.0).unwrap();
+            if let (Some(a), Some(b)) = (curve.inverse(x), curve.inverse(x + more)) {
+                prop_assert!(b >= a - 2e-10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ramp_sends_its_mean_rate() {
+        let ramp = VaryingRate::Ramp { from: Rate(0.0), to: Rate(10.0), over: TimeSpan::secs(10) };
+        let curve = Curve::new(&RateFn::Varying(ramp), 1.0).unwrap();
+        assert_eq!(curve.cumulative(10.0), 50.0);
+        assert_eq!(curve.cumulative(12.0), 70.0);
+        assert_eq!(curve.inverse(0.5), Some(1.0), "t^2 / 2 = 0.5");
+        assert_eq!(curve.rate_at(5.0), 5.0);
+    }
+
+    #[test]
+    fn steps_with_a_silent_one_jump_over_it() {
+        let step = |rate, s| RateStep { rate: Rate(rate), hold: TimeSpan::secs(s) };
+        let curve = Curve::new(&RateFn::Varying(VaryingRate::Steps(vec![step(2.0, 5), step(0.0, 10), step(4.0, 1)])), 1.0).unwrap();
+        assert_eq!(curve.inverse(10.0), Some(5.0), "the tenth arrival ends the first step");
+        assert!((curve.inverse(10.4).unwrap() - 15.1).abs() < 1e-12, "the next one waits for the third");
+        assert_eq!(curve.inverse(18.0), Some(17.0), "the last rate stays");
+    }
+
+    #[test]
+    fn a_rate_that_ends_at_zero_sends_no_more() {
+        let ramp = VaryingRate::Ramp { from: Rate(10.0), to: Rate(0.0), over: TimeSpan::secs(10) };
+        let curve = Curve::new(&RateFn::Varying(ramp), 1.0).unwrap();
+        assert!(curve.inverse(50.0).is_some_and(|t| (t - 10.0).abs() < 1e-6));
+        assert_eq!(curve.inverse(50.001), None);
+    }
+
+    #[test]
+    fn a_repeated_shape_joins_its_last_point_to_its_first() {
+        let piecewise = VaryingRate::Piecewise { points: points(&[(2_000, 4.0), (6_000, 8.0)]), repeat: Some(TimeSpan::secs(10)) };
+        let curve = Curve::new(&RateFn::Varying(piecewise), 1.0).unwrap();
+        for (t, rate) in
+            [(2.0, 4.0), (6.0, 8.0), (8.0, 7.0 - 4.0 / 6.0 + 1.0 / 3.0), (12.0, 4.0), (0.0, 8.0 - 4.0 * 4.0 / 6.0), (10.0, 8.0 - 4.0 * 4.0 / 6.0)]
+        {
+            assert!((curve.rate_at(t) - rate).abs() < 1e-9, "{t}: {}", curve.rate_at(t));
+        }
+        assert!((curve.cumulative(1_000.0) - 6_000.0).abs() < 1e-9, "mean rate 6");
+    }
+
+    #[test]
+    fn the_factor_multiplies_the_rate() {
+        let curve = Curve::new(&RateFn::Constant(Rate(3.0)), 2.0).unwrap();
+        assert_eq!(curve.cumulative(10.0), 60.0);
+    }
+
+    #[test]
+    fn what_is_no_rate_function_is_refused() {
+        let fault = |rate| Curve::new(&RateFn::Varying(rate), 1.0).unwrap_err();
+        assert_eq!(fault(VaryingRate::Steps(vec![])), Error::Empty { what: "steps" });
+        assert!(matches!(
+            fault(VaryingRate::Piecewise { points: points(&[(2_000, 1.0), (1_000, 1.0)]), repeat: None }),
+            Error::Order { index: 1, .. }
+        ));
+        let early = VaryingRate::Piecewise { points: points(&[(0, 1.0), (2_000, 1.0)]), repeat: Some(TimeSpan::secs(1)) };
+        assert!(matches!(fault(early), Error::Period { .. }));
+        assert!(matches!(Curve::new(&RateFn::Constant(Rate(f64::NAN)), 1.0), Err(Error::Rate { .. })));
+        assert!(matches!(Curve::new(&RateFn::Constant(Rate(1.0)), -1.0), Err(Error::Rate { .. })));
+    }
 }

@@ -1,15 +1,15 @@
 //! `Schedule`: a seeded state machine that says which request is due when. It knows no clock: its drivers tell it what completed.
 
 mod expected;
+mod parts;
 
 pub use expected::Expected;
 
-use super::arrival::{self, Family, Renewal};
-use super::length::marginal::{self, below};
-use super::length::{self, Clipped, LengthModel, Recordings};
-use super::rate::{self, Curve};
-use super::replay::{self, Cursor, Recorded, Replay, Scales};
-use super::session::{After, Conversations, SoFar, Turn, pause};
+use super::arrival::{self, Renewal};
+use super::length::{self, Clipped, marginal};
+use super::rate;
+use super::replay::{self, Cursor, Recorded};
+use super::session::{After, SoFar, Turn, pause};
 use super::trace::Rows;
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
@@ -17,6 +17,7 @@ use crate::record::request::Phase;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::Arrivals;
 use crate::scenario::workload::Workload;
+use parts::{Parts, Phases, Timing};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -113,25 +114,6 @@ pub struct Schedule {
     next_order: u64,
     clipped: Clipped,
     cut_sessions: u64,
-}
-
-/// What does not change while a schedule runs; shared by schedules that differ in the seed only.
-#[derive(Debug)]
-struct Parts {
-    timing: Timing,
-    lengths: LengthModel,
-    sessions: Option<Conversations>,
-    shared_prefix: f64,
-    prefix_groups: u32,
-    warmup: Nanos,
-    span: Nanos,
-}
-
-#[derive(Debug)]
-enum Timing {
-    Open { curve: Curve, family: Family },
-    Replay(Replay),
-    Closed { users: u32, think: Nanos, ramp_up: Nanos },
 }
 
 #[derive(Clone, Debug)]
@@ -341,9 +323,11 @@ impl Schedule {
 
     /// Draws the next arrival of an open loop.
     fn look_ahead(&mut self) {
+        // Where a rate touches zero, Λ is flat and its numerical inverse may fall by microseconds: instants are kept in order here.
+        let earliest = self.ahead.map_or(Nanos::ZERO, |a| a.at);
         self.ahead = match (&self.parts.timing, &mut self.source) {
             (Timing::Open { curve, .. }, Source::Open(renewal)) => curve.inverse(renewal.advance()).map(|t| Recorded {
-                at: Nanos::from_secs_f64(t),
+                at: Nanos::from_secs_f64(t).max(earliest),
                 lengths: length::Pair { input: 0, output: 0 },
                 shared: 0,
             }),
@@ -407,68 +391,363 @@ impl Schedule {
     }
 }
 
-/// Ends of the phases, from load start.
-#[derive(Clone, Copy, Debug)]
-struct Phases {
-    warmup: Nanos,
-    span: Nanos,
-}
+#[cfg(test)]
+mod tests {
+    use super::rate::Curve;
+    use super::*;
+    use crate::base::units::{Rate, Share, TimeSpan};
+    use crate::scenario::load::{RateFn, RatePoint, RateStep, TraceFormat, TraceSource, VaryingRate};
+    use crate::scenario::workload::{Lengths, Marginal, Prompts, Sessions};
+    use crate::workload::length::marginal::below;
+    use crate::workload::trace::Row;
+    use proptest::prelude::*;
 
-impl Parts {
-    fn new(arrivals: &Arrivals, workload: &Workload, phases: Phases, factor: f64, material: &Material) -> Result<Self, Error> {
-        if !(factor.is_finite() && factor > 0.0) {
-            return Err(Error::Factor { found: factor });
-        }
-        let open = |rate, family| Ok::<_, Error>(Timing::Open { curve: Curve::new(rate, factor)?, family });
-        let timing = match arrivals {
-            Arrivals::Constant { rate } => open(rate, Family::Constant)?,
-            Arrivals::Poisson { rate } => open(rate, Family::Exponential)?,
-            Arrivals::Gamma { rate, cv } => open(rate, Family::gamma(*cv)?)?,
-            Arrivals::Weibull { rate, cv } => open(rate, Family::weibull(*cv)?)?,
-            Arrivals::Trace { time_scale, rate_scale, .. } => {
-                let scales = Scales { time: *time_scale, rate: rate_scale * factor };
-                Timing::Replay(Replay::new(material.arrivals.as_ref(), scales, phases.span)?)
-            }
-            Arrivals::Closed { users: 0, .. } => return Err(Error::NoUsers),
-            Arrivals::Closed { users, think, ramp_up } => {
-                let users = length::whole(f64::from(*users) * factor).max(1);
-                Timing::Closed { users, think: think.nanos(), ramp_up: ramp_up.nanos() }
-            }
-        };
-        let recordings = Recordings { lengths: material.lengths.as_ref(), input: material.input.as_ref(), output: material.output.as_ref() };
-        let rows = if matches!(timing, Timing::Replay(_)) { length::Arrivals::WithRows } else { length::Arrivals::Bare };
-        Ok(Self {
-            timing,
-            lengths: LengthModel::new(workload, recordings, rows)?,
-            sessions: workload.sessions.as_ref().map(Conversations::new).transpose().map_err(Error::Turns)?,
-            shared_prefix: workload.prompts.shared_prefix.0.clamp(0.0, 1.0),
-            prefix_groups: workload.prompts.prefix_groups.max(1),
-            warmup: phases.warmup,
-            span: phases.span,
+    fn constant(rate: f64) -> RateFn {
+        RateFn::Constant(Rate(rate))
+    }
+
+    fn source() -> TraceSource {
+        TraceSource { path: "trace.csv".into(), format: TraceFormat::Auto, columns: None }
+    }
+
+    fn diurnal() -> RateFn {
+        let at = |s, rate| RatePoint { at: TimeSpan::secs(s), rate: Rate(rate) };
+        RateFn::Varying(VaryingRate::Piecewise {
+            points: vec![at(0, 5.0), at(30, 0.0), at(40, 0.0), at(50, 60.0)],
+            repeat: Some(TimeSpan::secs(100)),
         })
     }
 
-    fn phase(&self, at: Nanos) -> Phase {
-        if at < self.warmup { Phase::Warmup } else { Phase::Measure }
+    fn sine(amplitude: f64) -> RateFn {
+        RateFn::Varying(VaryingRate::Sine { mean: Rate(20.0), amplitude: Share(amplitude), period: TimeSpan::secs(60), shift: TimeSpan::secs(7) })
     }
 
-    fn own_rows(&self) -> Option<&Replay> {
-        match &self.timing {
-            Timing::Replay(replay) if self.lengths.is_own_row() => Some(replay),
-            _ => None,
+    /// 5,000 rows, 20 a second.
+    fn recording() -> Rows {
+        let mut stream = Seed(41).stream("recording");
+        let rows = (0..5_000_u64)
+            .map(|i| Row {
+                at: Some(Nanos(i * 50_000_000 + below(&mut stream, 50_000_000))),
+                input_tokens: u32::try_from(20 + below(&mut stream, 4_000)).unwrap(),
+                output_tokens: u32::try_from(1 + below(&mut stream, 500)).unwrap(),
+                blocks: 512 * u32::from(i % 3 == 0),
+            })
+            .collect();
+        Rows { rows, ..Rows::default() }
+    }
+
+    fn material() -> Material {
+        Material { arrivals: Some(recording()), lengths: Some(recording()), ..Material::default() }
+    }
+
+    fn schedule(arrivals: &Arrivals, workload: &Workload, period_s: u64, seed: u64) -> Schedule {
+        Schedule::for_demand(arrivals, workload, Nanos::from_secs(period_s), 1.0, &material(), Seed(seed)).unwrap()
+    }
+
+    fn all(mut schedule: Schedule) -> Vec<Arrival> {
+        let arrivals: Vec<Arrival> = std::iter::from_fn(|| schedule.pop()).collect();
+        assert!(schedule.is_exhausted() && schedule.peek_at().is_none());
+        arrivals
+    }
+
+    /// Arrivals, and open requests at each, of an endpoint that needs `answer` for each request and fails where `ok` says so.
+    fn driven(schedule: &mut Schedule, answer: impl Fn(&Arrival) -> Nanos, ok: impl Fn(&Arrival) -> bool) -> Vec<(Arrival, usize)> {
+        let mut open: Vec<(Nanos, Arrival)> = Vec::new();
+        let mut seen = Vec::new();
+        while !schedule.is_exhausted() {
+            let soonest = open.iter().enumerate().min_by_key(|(_, (at, a))| (*at, a.seq)).map(|(i, &(at, _))| (i, at));
+            match (schedule.peek_at(), soonest) {
+                (Some(due), completion) if completion.is_none_or(|(_, at)| due < at) => {
+                    let arrival = schedule.pop().unwrap();
+                    assert_eq!(arrival.at, due);
+                    open.push((due + answer(&arrival), arrival));
+                    seen.push((arrival, open.len()));
+                }
+                (_, Some((i, at))) => {
+                    let (_, arrival) = open.swap_remove(i);
+                    schedule.completed(&arrival, at, ok(&arrival));
+                }
+                (None, None) => panic!("neither arrivals nor open requests, and yet not exhausted"),
+                (Some(_), None) => unreachable!("taken above"),
+            }
+        }
+        seen
+    }
+
+    fn fixed_lengths(input: u32, output: u32) -> Workload {
+        Workload { lengths: Lengths::Independent { input: Marginal::Fixed(input), output: Marginal::Fixed(output) }, ..Workload::default() }
+    }
+
+    fn with_sessions(workload: Workload, turns: Marginal, think_ms: u64) -> Workload {
+        Workload { sessions: Some(Sessions { turns, think: TimeSpan::millis(think_ms) }), ..workload }
+    }
+
+    fn empirical() -> Workload {
+        Workload { lengths: Lengths::Empirical { trace: None }, ..Workload::default() }
+    }
+
+    #[test]
+    fn constant_arrivals_are_exactly_spaced() {
+        let arrivals = all(schedule(&Arrivals::Constant { rate: constant(8.0) }, &Workload::default(), 60, 1));
+        assert_eq!(arrivals.len(), 480);
+        for (k, arrival) in arrivals.iter().enumerate() {
+            assert_eq!((arrival.seq, arrival.at.0), (k as u64, 62_500_000 + k as u64 * 125_000_000));
         }
     }
 
-    /// Shared tokens and prefix group of a request (or session) by its number.
-    fn prefix(&self, seed: Seed, key: u64, input: u32) -> (u32, u32) {
-        if self.shared_prefix <= 0.0 {
-            return (0, 0);
+    /// forall rate, family: instants never fall, numbers count up, all lie in the span, and their count is Λ(span) within 4 sigma
+    #[test]
+    fn open_loops_keep_their_rate() {
+        let rates = [constant(30.0), diurnal(), sine(1.0)];
+        for rate in rates {
+            let expected = Curve::new(&rate, 1.0).unwrap().cumulative(500.0);
+            let families = [
+                (Arrivals::Constant { rate: rate.clone() }, 0.0),
+                (Arrivals::Poisson { rate: rate.clone() }, 1.0),
+                (Arrivals::Gamma { rate: rate.clone(), cv: 3.0 }, 3.0),
+                (Arrivals::Weibull { rate: rate.clone(), cv: 0.4 }, 0.4),
+            ];
+            for (arrivals, cv) in families {
+                let found = all(schedule(&arrivals, &Workload::default(), 500, 6));
+                assert!(found.is_sorted_by_key(|a| a.at), "{arrivals:?}");
+                assert!(found.iter().all(|a| a.at < Nanos::from_secs(500)), "{arrivals:?}");
+                assert!(found.iter().enumerate().all(|(i, a)| a.seq == i as u64));
+                // Variance of a renewal count: cv^2 a unit of operational time.
+                let sigma = cv * expected.sqrt();
+                assert!((found.len() as f64 - expected).abs() <= 4.0 * sigma + 1.0, "{arrivals:?}: {} instead of {expected}", found.len());
+            }
         }
-        let shared = length::whole(self.shared_prefix * f64::from(input)).min(input);
-        if self.prefix_groups == 1 {
-            return (shared, 0);
-        }
-        let group = below(&mut seed.keyed("prefix", key), u64::from(self.prefix_groups));
-        (shared, u32::try_from(group).expect("below a u32"))
     }
+
+    /// Λ(t_i) of a Poisson process on any rate function has exponential gaps (time rescaling theorem).
+    #[test]
+    fn rescaled_gaps_of_a_varying_poisson_process_are_exponential() {
+        for rate in [constant(30.0), diurnal(), sine(1.0)] {
+            let curve = Curve::new(&rate, 1.0).unwrap();
+            let found = all(schedule(&Arrivals::Poisson { rate }, &Workload::default(), 1_000, 2));
+            let mass: Vec<f64> = found.iter().map(|a| curve.cumulative(a.at.as_secs_f64())).collect();
+            let mut gaps: Vec<f64> = mass.windows(2).map(|w| w[1] - w[0]).collect();
+            gaps.sort_by(f64::total_cmp);
+            let n = gaps.len() as f64;
+            let distance = gaps.iter().enumerate().map(|(i, &x)| (-(-x).exp_m1() - (i as f64 + 0.5) / n).abs() + 0.5 / n).fold(0.0, f64::max);
+            assert!(distance <= 1.63 / n.sqrt(), "KS {distance} of {n} gaps");
+        }
+    }
+
+    #[test]
+    fn phases_follow_the_instants() {
+        let phases = Phases { warmup: Nanos::from_secs(5), span: Nanos::from_secs(15) };
+        let parts = Parts::new(&Arrivals::Constant { rate: constant(10.0) }, &Workload::default(), phases, 1.0, &Material::default()).unwrap();
+        let found = all(Schedule::start(Arc::new(parts), Seed(1)));
+        assert_eq!(found.iter().filter(|a| a.phase == Phase::Warmup).count(), 50);
+        assert_eq!(found.iter().filter(|a| a.phase == Phase::Measure).count(), 100);
+    }
+
+    #[test]
+    fn a_replayed_row_keeps_its_lengths_and_its_shared_prefix() {
+        let arrivals = Arrivals::Trace { trace: source(), time_scale: 2.0, rate_scale: 1.0 };
+        let found = all(schedule(&arrivals, &empirical(), 60, 1));
+        let rows = recording().rows;
+        assert_eq!(found.len(), rows.iter().filter(|r| r.at.unwrap() < Nanos::from_secs(120)).count());
+        for (arrival, row) in found.iter().zip(&rows) {
+            assert!((arrival.at.0 as f64 - row.at.unwrap().0 as f64 / 2.0).abs() <= 1.0);
+            assert_eq!((arrival.input_tokens, arrival.output_tokens), (row.input_tokens, row.output_tokens));
+            assert_eq!(arrival.shared_tokens, row.blocks.min(row.input_tokens));
+        }
+        assert_eq!(schedule(&arrivals, &empirical(), 9_999, 1).expected().requests, 5_000.0, "a trace shorter than the span just ends");
+    }
+
+    #[test]
+    fn a_closed_loop_never_has_more_requests_open_than_users() {
+        let arrivals = Arrivals::Closed { users: 7, think: TimeSpan::millis(30), ramp_up: TimeSpan::secs(2) };
+        let mut schedule = schedule(&arrivals, &Workload::default(), 20, 3);
+        let seen = driven(&mut schedule, |a| Nanos::from_millis(50 + a.seq % 90), |_| true);
+        assert!(seen.iter().all(|(_, open)| *open <= 7) && seen.iter().any(|(_, open)| *open == 7));
+        assert!(seen.is_sorted_by_key(|(a, _)| a.at) && seen.iter().all(|(a, _)| a.at < Nanos::from_secs(20)));
+        let firsts: Vec<Nanos> = (0..7).map(|u| seen.iter().find(|(a, _)| a.user == Some(u)).unwrap().0.at).collect();
+        assert!(firsts.iter().enumerate().all(|(u, at)| *at == Nanos(2_000_000_000 * u as u64 / 7)), "{firsts:?}");
+        // Each user: one request per (94.5 + 30) ms on average.
+        let expected = 7.0 * 19.1 / 0.1245;
+        assert!((seen.len() as f64 / expected - 1.0).abs() < 0.1, "{} instead of {expected}", seen.len());
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_at_once_is_not_hammered_by_a_closed_loop() {
+        let arrivals = Arrivals::Closed { users: 1, think: TimeSpan::secs(0), ramp_up: TimeSpan::secs(0) };
+        let seen = driven(&mut schedule(&arrivals, &Workload::default(), 10, 3), |_| Nanos::ZERO, |_| false);
+        assert_eq!(seen.len(), 100);
+    }
+
+    #[test]
+    fn a_session_sends_the_whole_conversation_with_each_turn() {
+        let workload = with_sessions(fixed_lengths(100, 40), Marginal::Uniform { min: 1, max: 5 }, 500);
+        let arrivals = Arrivals::Poisson { rate: constant(5.0) };
+        let mut schedule = schedule(&arrivals, &workload, 100, 3);
+        let seen = driven(&mut schedule, |_| Nanos::from_millis(700), |_| true);
+        let sessions = seen.iter().filter(|(a, _)| a.session.unwrap().1 == 0).count();
+        assert!((sessions as f64 - 500.0).abs() < 4.0 * 500.0_f64.sqrt());
+        for (arrival, _) in &seen {
+            let (session, turn) = arrival.session.unwrap();
+            assert_eq!((arrival.input_tokens, arrival.output_tokens), (140 * turn + 100, 40));
+            assert_eq!(arrival.shared_tokens, 140 * turn);
+            if turn > 0 {
+                let before = seen.iter().find(|(a, _)| a.session == Some((session, turn - 1))).unwrap().0;
+                assert!(arrival.at >= before.at + Nanos::from_millis(700), "the next turn waits for the answer");
+            }
+        }
+        let turns = seen.len() as f64 / sessions as f64;
+        assert!((turns - 3.0).abs() < 0.35, "{turns} turns a session; those of the last seconds are cut by the span");
+        assert!(seen.iter().enumerate().all(|(i, (a, _))| a.seq == i as u64));
+        let expected = schedule.expected();
+        assert!(expected.is_guess && (expected.requests / 1_500.0 - 1.0).abs() < 0.05);
+        assert!((expected.output_tokens / (1_500.0 * 40.0) - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn a_session_ends_with_a_failure_or_when_it_would_not_fit() {
+        let workload = with_sessions(Workload { max_input: 300, ..fixed_lengths(100, 40) }, Marginal::Fixed(9), 0);
+        let arrivals = Arrivals::Constant { rate: constant(1.0) };
+        let mut fitting = schedule(&arrivals, &workload, 20, 3);
+        let seen = driven(&mut fitting, |_| Nanos::from_millis(1), |_| true);
+        assert_eq!((seen.len(), fitting.cut_sessions()), (40, 20), "100, 240, and 380 would not fit");
+        let mut failing = schedule(&arrivals, &workload, 20, 3);
+        assert_eq!(driven(&mut failing, |_| Nanos::from_millis(1), |_| false).len(), 20);
+    }
+
+    #[test]
+    fn users_of_a_closed_loop_go_through_sessions_of_their_own() {
+        let workload = with_sessions(fixed_lengths(10, 5), Marginal::Fixed(3), 0);
+        let arrivals = Arrivals::Closed { users: 4, think: TimeSpan::millis(10), ramp_up: TimeSpan::secs(0) };
+        let seen = driven(&mut schedule(&arrivals, &workload, 5, 3), |_| Nanos::from_millis(20), |_| true);
+        assert!(seen.iter().all(|(a, open)| *open <= 4 && a.session.unwrap().0 % 4 == u64::from(a.user.unwrap())));
+        let turns_of = |session| seen.iter().filter(|(a, _)| a.session.unwrap().0 == session).map(|(a, _)| a.session.unwrap().1).collect::<Vec<_>>();
+        assert_eq!((turns_of(0), turns_of(5)), (vec![0, 1, 2], vec![0, 1, 2]));
+    }
+
+    /// forall delays: what a session says hangs on its number, not on when answers come
+    #[test]
+    fn conversations_do_not_depend_on_the_order_of_answers() {
+        let lengths = Lengths::Independent { input: Marginal::Exponential { mean: 90.0 }, output: Marginal::Exponential { mean: 50.0 } };
+        let workload = with_sessions(Workload { lengths, ..Workload::default() }, Marginal::Uniform { min: 1, max: 6 }, 100);
+        let arrivals = Arrivals::Poisson { rate: constant(20.0) };
+        let said = |answer: fn(&Arrival) -> Nanos| {
+            let mut said: Vec<_> = driven(&mut schedule(&arrivals, &workload, 30, 3), answer, |_| true)
+                .iter()
+                .filter(|(a, _)| a.session.unwrap().0 < 300)
+                .map(|(a, _)| (a.session, a.input_tokens, a.output_tokens, a.shared_tokens))
+                .collect();
+            said.sort_unstable();
+            said
+        };
+        assert_eq!(said(|_| Nanos::from_millis(5)), said(|a| Nanos::from_millis(a.seq * 7919 % 400)));
+    }
+
+    #[test]
+    fn shared_prefixes_cover_their_share_and_every_group() {
+        let prompts = Prompts { shared_prefix: Share(0.5), prefix_groups: 4, ..Prompts::default() };
+        let found = all(schedule(&Arrivals::Poisson { rate: constant(50.0) }, &Workload { prompts, ..fixed_lengths(301, 1) }, 60, 1));
+        assert!(found.iter().all(|a| a.shared_tokens == 151));
+        let groups: Vec<usize> = (0..4).map(|g| found.iter().filter(|a| a.prefix_group == g).count()).collect();
+        assert!(groups.iter().all(|&n| (n as f64 / found.len() as f64 - 0.25).abs() < 0.04), "{groups:?}");
+    }
+
+    #[test]
+    fn the_rate_factor_multiplies_the_load() {
+        let count = |arrivals: &Arrivals| {
+            let scaled = Schedule::for_demand(arrivals, &empirical(), Nanos::from_secs(200), 2.5, &material(), Seed(1)).unwrap();
+            (scaled.expected().requests, all(scaled).len() as f64)
+        };
+        for arrivals in [Arrivals::Poisson { rate: constant(20.0) }, Arrivals::Trace { trace: source(), time_scale: 1.0, rate_scale: 1.0 }] {
+            let (expected, found) = count(&arrivals);
+            assert!((expected / 10_000.0 - 1.0).abs() < 1e-3 && (found / 10_000.0 - 1.0).abs() < 0.04, "{expected} expected, {found} found");
+        }
+        for factor in [0.0, -1.0, f64::NAN] {
+            let fault = Schedule::for_demand(&Arrivals::Poisson { rate: constant(1.0) }, &empirical(), Nanos(1), factor, &material(), Seed(1));
+            assert!(matches!(fault, Err(Error::Factor { .. })));
+        }
+    }
+
+    #[test]
+    fn expected_totals_are_met() {
+        let found = schedule(&Arrivals::Poisson { rate: constant(40.0) }, &empirical(), 240, 1);
+        let expected = found.expected();
+        let arrivals = all(found);
+        let total = |of: fn(&Arrival) -> u32| arrivals.iter().map(|a| f64::from(of(a))).sum::<f64>();
+        assert!(!expected.is_guess && expected.requests == 9_600.0);
+        assert!((total(|a| a.input_tokens) / expected.input_tokens - 1.0).abs() < 0.04);
+        assert!((total(|a| a.output_tokens) / expected.output_tokens - 1.0).abs() < 0.04);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// forall seed, rate, cv: an open loop's instants never fall, the same seed repeats, and completions change nothing
+        #[test]
+        fn open_loops_ignore_completions(seed in any::<u64>(), rate in 0.1_f64..200.0, cv in 0.05_f64..5.0) {
+            let mut silent = schedule(&Arrivals::Gamma { rate: constant(rate), cv }, &empirical(), 10, seed);
+            let mut told = silent.reseeded(Seed(seed));
+            let mut last = Nanos::ZERO;
+            while let Some(arrival) = silent.pop() {
+                prop_assert!(arrival.at >= last);
+                last = arrival.at;
+                prop_assert_eq!(told.pop(), Some(arrival));
+                told.completed(&arrival, arrival.at, false);
+            }
+            prop_assert!(told.is_exhausted());
+        }
+    }
+
+    /// FNV-1a over every field of up to 10,000 arrivals of an endpoint that answers in 300 ms.
+    fn fingerprint(arrivals: &Arrivals, workload: &Workload) -> (usize, u64) {
+        let seen = driven(&mut schedule(arrivals, workload, 200, 20_240_611), |_| Nanos::from_millis(300), |_| true);
+        let words = seen.iter().take(10_000).flat_map(|(a, _)| {
+            let (session, turn) = a.session.unwrap_or((u64::MAX, 0));
+            [
+                a.seq,
+                a.at.0,
+                u64::from(a.input_tokens),
+                u64::from(a.output_tokens),
+                u64::from(a.shared_tokens),
+                u64::from(a.prefix_group),
+                session,
+                u64::from(turn),
+            ]
+        });
+        let hash = words.flat_map(u64::to_le_bytes).fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
+        (seen.len(), hash)
+    }
+
+    /// Whoever changes these changes every recorded run: say so in the change log.
+    #[test]
+    fn schedules_are_pinned() {
+        let gamma = Marginal::Gamma { mean: 400.0, cv: 1.2 };
+        let correlated = Lengths::Correlated { input: gamma, output: Marginal::Lognormal { median: 200.0, sigma: 0.7 }, spearman: 0.4 };
+        let prompts = Prompts { shared_prefix: Share(0.3), prefix_groups: 5, ..Prompts::default() };
+        let chat = with_sessions(fixed_lengths(80, 30), Marginal::Uniform { min: 1, max: 4 }, 2_000);
+        let steps = RateFn::Varying(VaryingRate::Steps(vec![
+            RateStep { rate: Rate(50.0), hold: TimeSpan::secs(50) },
+            RateStep { rate: Rate(0.0), hold: TimeSpan::secs(10) },
+            RateStep { rate: Rate(90.0), hold: TimeSpan::secs(1) },
+        ]));
+        let found = [
+            fingerprint(&Arrivals::Constant { rate: constant(60.0) }, &empirical()),
+            fingerprint(&Arrivals::Poisson { rate: diurnal() }, &Workload { lengths: correlated, prompts, ..Workload::default() }),
+            fingerprint(&Arrivals::Gamma { rate: sine(0.8), cv: 2.0 }, &empirical()),
+            fingerprint(&Arrivals::Weibull { rate: steps, cv: 1.5 }, &empirical()),
+            fingerprint(&Arrivals::Trace { trace: source(), time_scale: 1.5, rate_scale: 1.3 }, &empirical()),
+            fingerprint(&Arrivals::Closed { users: 20, think: TimeSpan::millis(200), ramp_up: TimeSpan::secs(5) }, &empirical()),
+            fingerprint(&Arrivals::Poisson { rate: constant(10.0) }, &chat),
+        ];
+        assert_eq!(found, PINNED, "{found:?}");
+    }
+
+    const PINNED: [(usize, u64); 7] = [
+        (12_000, 3_132_774_179_878_792_750),
+        (3856, 5_580_688_988_628_006_628),
+        (4189, 8_276_193_169_420_460_563),
+        (14_670, 10_504_839_916_545_788_927),
+        (6553, 7_535_941_814_238_613_684),
+        (7939, 5_039_605_953_046_907_436),
+        (4789, 7_894_246_521_951_387_996),
+    ];
 }

@@ -1,9 +1,10 @@
 //! Marginals: one distribution of token counts, with its draws, distribution function and quantiles.
 
 use super::inverse::Brackets;
-use super::special::{gamma_p, normal_cdf};
+use super::special::{gamma_p_scaled, ln_gamma, normal_cdf};
 use crate::base::rng::Stream;
-use crate::scenario::workload::{Marginal as Spec, QuantilePoint, Side};
+use crate::scenario::load::TraceSource;
+use crate::scenario::workload::{Component, Marginal as Spec, QuantilePoint, Side};
 use crate::workload::trace::Rows;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, Gamma, LogNormal, Normal, Weibull};
@@ -34,6 +35,14 @@ pub enum Error {
     /// A mixture without parts.
     #[error("a mixture without parts; expected at least one")]
     EmptyMixture,
+    /// Columns of more than one recording in one mixture.
+    #[error("a mixture of columns of {first:?} and {second:?}; expected one recording")]
+    TwoRecordings {
+        /// One recording.
+        first: String,
+        /// Another one.
+        second: String,
+    },
     /// A column of a recording that was not handed over or has no rows.
     #[error("the recording {path:?} has no rows; expected at least one")]
     NoRows {
@@ -54,7 +63,7 @@ enum Shape {
     Uniform { min: u32, values: u64 },
     Normal { mean: f64, sd: f64, draw: Normal<f64> },
     Lognormal { median: f64, sigma: f64, draw: LogNormal<f64> },
-    Gamma { shape: f64, scale: f64, draw: Gamma<f64>, brackets: Box<Brackets> },
+    Gamma { shape: f64, ln_gamma: f64, scale: f64, draw: Gamma<f64>, brackets: Box<Brackets> },
     Weibull { scale: f64, shape: f64, draw: Weibull<f64> },
     Exponential { mean: f64, draw: Exp<f64> },
     Quantiles(Vec<QuantilePoint>),
@@ -110,6 +119,7 @@ impl Marginal {
                 if components.is_empty() {
                     return Err(Error::EmptyMixture);
                 }
+                one_recording(components)?;
                 let weights: f64 = components.iter().map(|c| c.weight).sum();
                 let mut until = 0.0;
                 let mut parts = Vec::with_capacity(components.len());
@@ -160,7 +170,7 @@ impl Marginal {
             Shape::Normal { mean, sd, .. } => normal_cdf((x - mean) / sd),
             Shape::Lognormal { median, sigma, .. } if x > 0.0 => normal_cdf((x / median).ln() / sigma),
             Shape::Lognormal { .. } => 0.0,
-            Shape::Gamma { shape, scale, .. } => gamma_p(*shape, x / scale),
+            Shape::Gamma { shape, ln_gamma, scale, .. } => gamma_p_scaled(*shape, *ln_gamma, x / scale),
             Shape::Weibull { scale, shape, .. } => -(-(x / scale).powf(*shape)).exp_m1(),
             Shape::Exponential { mean, .. } => -(-x / mean).exp_m1(),
             Shape::Quantiles(points) => table_cdf(points, x),
@@ -181,7 +191,7 @@ impl Marginal {
             Shape::Weibull { scale, shape, .. } => scale * (-normal_cdf(-score).ln()).powf(1.0 / shape),
             Shape::Exponential { mean, .. } => -mean * normal_cdf(-score).ln(),
             Shape::Quantiles(points) => interpolate(points, normal_cdf(score)),
-            Shape::Gamma { shape, scale, brackets, .. } => scale * brackets.at_score(|x| gamma_p(*shape, x), score),
+            Shape::Gamma { shape, ln_gamma, scale, brackets, .. } => scale * brackets.at_score(|x| gamma_p_scaled(*shape, *ln_gamma, x), score),
             Shape::Mixture { parts, brackets } => brackets.at_score(|x| mixture_cdf(parts, x), score),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability times a length, cut to the last index")]
             Shape::Column(sorted) => {
@@ -191,7 +201,7 @@ impl Marginal {
         }
     }
 
-    /// Mean of the value after cutting it to `min..=max`: `min` plus the integral of 1 - F from `min` to `max`, by 4,000 steps
+    /// Mean of the value after cutting it to `min..=max`: exact for numbers and columns, else `min` plus the integral of 1 - F from `min` to `max`, by 4,000 steps
     /// spaced by ratio; relative error below 1e-3.
     #[must_use]
     pub fn mean_within(&self, min: u32, max: u32) -> f64 {
@@ -199,6 +209,12 @@ impl Marginal {
         let (low, high) = (f64::from(min), f64::from(max));
         if high <= low {
             return low;
+        }
+        match &self.shape {
+            Shape::Fixed(tokens) => return tokens.clamp(low, high),
+            Shape::Mixture { parts, .. } => return parts.iter().map(|p| p.share * p.of.mean_within(min, max)).sum(),
+            Shape::Column(sorted) => return sorted.iter().map(|&v| f64::from(v).clamp(low, high)).sum::<f64>() / sorted.len() as f64,
+            _ => {}
         }
         let ratio = ((1.0 + high) / (1.0 + low)).ln() / f64::from(STEPS);
         let mut mean = low;
@@ -223,11 +239,30 @@ pub(in crate::workload) fn index_below(stream: &mut Stream, n: usize) -> usize {
     usize::try_from(below(stream, n as u64)).expect("below a usize")
 }
 
+/// Only one recording is read for a marginal.
+fn one_recording(components: &[Component]) -> Result<(), Error> {
+    fn first_of(spec: &Spec) -> Option<&TraceSource> {
+        match spec {
+            Spec::Column { trace, .. } => Some(trace),
+            Spec::Mixture(inner) => inner.iter().find_map(|c| first_of(&c.of)),
+            _ => None,
+        }
+    }
+    let mut traces = components.iter().filter_map(|c| first_of(&c.of));
+    let Some(first) = traces.next() else { return Ok(()) };
+    match traces.find(|t| *t != first) {
+        None => Ok(()),
+        Some(second) => Err(Error::TwoRecordings { first: first.path.display().to_string(), second: second.path.display().to_string() }),
+    }
+}
+
 fn gamma(mean: f64, cv: f64) -> Result<Shape, Error> {
     let shape = 1.0 / (cv * cv);
     let scale = mean / shape;
     let draw = Gamma::new(shape, scale).map_err(|_| parameter("gamma", "cv", cv))?;
-    Ok(Shape::Gamma { shape, scale, draw, brackets: Box::new(Brackets::new(|x| gamma_p(shape, x), shape)) })
+    let ln_gamma = ln_gamma(shape);
+    let brackets = Box::new(Brackets::new(|x| gamma_p_scaled(shape, ln_gamma, x), shape));
+    Ok(Shape::Gamma { shape, ln_gamma, scale, draw, brackets })
 }
 
 fn parameter(family: &'static str, parameter: &'static str, found: f64) -> Error {
@@ -298,4 +333,165 @@ fn column(rows: Option<&Rows>, side: Side) -> Option<Vec<u32>> {
         .collect();
     sorted.sort_unstable();
     Some(sorted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Seed;
+    use crate::workload::trace::Row;
+
+    const N: usize = 20_000;
+
+    fn column_rows() -> Rows {
+        let mut stream = Seed(77).stream("rows");
+        let rows = (0..3_000)
+            .map(|_| Row { input_tokens: u32::try_from(below(&mut stream, 60).pow(2)).unwrap(), output_tokens: 7, ..Row::default() })
+            .collect();
+        Rows { rows, ..Rows::default() }
+    }
+
+    fn column() -> Spec {
+        Spec::Column {
+            trace: TraceSource { path: "rows.csv".into(), format: crate::scenario::load::TraceFormat::Auto, columns: None },
+            side: Side::Input,
+        }
+    }
+
+    fn every_shape() -> Vec<Spec> {
+        let point = |q, tokens| QuantilePoint { q, tokens };
+        let azure = vec![
+            point(0.0, 3.0),
+            point(0.05, 181.0),
+            point(0.25, 396.0),
+            point(0.5, 1020.0),
+            point(0.75, 1189.0),
+            point(0.95, 4083.0),
+            point(1.0, 7437.0),
+        ];
+        let two = |a, b| Spec::Mixture(vec![Component { weight: 3.0, of: a }, Component { weight: 1.0, of: b }]);
+        vec![
+            Spec::Uniform { min: 10, max: 400 },
+            Spec::Uniform { min: 3, max: 9 },
+            Spec::Normal { mean: 500.0, sd: 120.0 },
+            Spec::Normal { mean: 50.0, sd: 60.0 },
+            Spec::Lognormal { median: 300.0, sigma: 1.1 },
+            Spec::Gamma { mean: 800.0, cv: 0.4 },
+            Spec::Gamma { mean: 800.0, cv: 1.9 },
+            Spec::Weibull { scale: 300.0, shape: 0.7 },
+            Spec::Exponential { mean: 211.0 },
+            Spec::Quantiles(azure),
+            two(Spec::Gamma { mean: 100.0, cv: 0.3 }, Spec::Normal { mean: 430.0, sd: 20.0 }),
+            two(Spec::Fixed(128), Spec::Lognormal { median: 900.0, sigma: 0.6 }),
+            two(column(), Spec::Exponential { mean: 5_000.0 }),
+            column(),
+        ]
+    }
+
+    /// Kolmogorov-Smirnov distance of whole-numbered draws to the rounded distribution, whose function at k is F(k + 1/2).
+    fn ks_rounded(draws: impl Iterator<Item = f64>, of: &Marginal) -> f64 {
+        let mut sorted: Vec<f64> = draws.map(f64::round).collect();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len() as f64;
+        sorted
+            .chunk_by(|a, b| a == b)
+            .fold((0.0_f64, 0.0), |(worst, before), run| {
+                let (at, after) = (run[0], before + run.len() as f64 / n);
+                // Just under the run, the distribution function is that of the whole number before.
+                let under = (of.cdf(at - 0.5 - 1e-9) - before).abs();
+                (worst.max(under).max((of.cdf(at + 0.5 - 1e-9) - after).abs()), after)
+            })
+            .0
+    }
+
+    /// forall marginal: KS(20,000 draws, its distribution function) <= 0.02, for direct draws and for quantiles of normal scores alike
+    #[test]
+    fn draws_and_quantiles_follow_the_distribution_function() {
+        let rows = column_rows();
+        for spec in every_shape() {
+            let marginal = Marginal::new(&spec, Some(&rows)).unwrap();
+            let mut stream = Seed(11).stream("lengths");
+            let direct = ks_rounded((0..N).map(|_| marginal.draw(&mut stream)), &marginal);
+            let normal = Normal::new(0.0, 1.0).unwrap();
+            let scored = ks_rounded((0..N).map(|_| marginal.at_score(normal.sample(&mut stream))), &marginal);
+            assert!(direct <= 0.0125 && scored <= 0.0125, "{spec:?}: {direct} drawn, {scored} by score");
+        }
+    }
+
+    /// forall marginal, z: F just below the quantile <= Φ(z) <= F(quantile)
+    #[test]
+    fn quantiles_invert_the_distribution_function() {
+        let rows = column_rows();
+        for spec in every_shape() {
+            let marginal = Marginal::new(&spec, Some(&rows)).unwrap();
+            let mut last = 0.0;
+            for i in -320..=320 {
+                let z = f64::from(i) / 80.0 + 0.001;
+                let (x, p) = (marginal.at_score(z), normal_cdf(z));
+                // A hundredth of a token, of values that are rounded to whole ones.
+                let slack = 0.01;
+                assert!(marginal.cdf(x - slack) <= p + 1e-6 && marginal.cdf(x + slack) >= p - 1e-6, "{spec:?} at {z}: {x}");
+                assert!(x >= last - 1e-6 * (1.0 + x), "{spec:?} falls at {z}");
+                last = x;
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_within_bounds_is_that_of_cut_draws() {
+        let rows = column_rows();
+        for spec in every_shape() {
+            let marginal = Marginal::new(&spec, Some(&rows)).unwrap();
+            let mut stream = Seed(13).stream("lengths");
+            let draws: Vec<f64> = (0..200_000).map(|_| marginal.draw(&mut stream).clamp(5.0, 2_000.0)).collect();
+            let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+            let found = marginal.mean_within(5, 2_000);
+            assert!((found / mean - 1.0).abs() < 0.01, "{spec:?}: {found} instead of {mean}");
+        }
+    }
+
+    #[test]
+    fn fixed_is_fixed() {
+        let marginal = Marginal::new(&Spec::Fixed(256), None).unwrap();
+        assert_eq!((marginal.draw(&mut Seed(1).stream("lengths")), marginal.at_score(3.0), marginal.mean_within(1, 9_999)), (256.0, 256.0, 256.0));
+    }
+
+    #[test]
+    fn a_mixture_reads_one_recording() {
+        let of = |path: &str| Component {
+            weight: 1.0,
+            of: Spec::Column {
+                trace: TraceSource { path: path.into(), format: crate::scenario::load::TraceFormat::Auto, columns: None },
+                side: Side::Input,
+            },
+        };
+        let rows = column_rows();
+        assert!(Marginal::new(&Spec::Mixture(vec![of("a.csv"), of("a.csv")]), Some(&rows)).is_ok());
+        let fault = Marginal::new(&Spec::Mixture(vec![of("a.csv"), of("b.csv")]), Some(&rows)).unwrap_err();
+        assert_eq!(fault, Error::TwoRecordings { first: "a.csv".into(), second: "b.csv".into() });
+    }
+
+    #[test]
+    fn what_is_no_distribution_is_refused() {
+        let point = |q, tokens| QuantilePoint { q, tokens };
+        for spec in [
+            Spec::Uniform { min: 9, max: 3 },
+            Spec::Normal { mean: f64::NAN, sd: 1.0 },
+            Spec::Normal { mean: 5.0, sd: 0.0 },
+            Spec::Lognormal { median: -4.0, sigma: 1.0 },
+            Spec::Gamma { mean: 10.0, cv: 0.0 },
+            Spec::Weibull { scale: 10.0, shape: f64::INFINITY },
+            Spec::Exponential { mean: 0.0 },
+            Spec::Quantiles(vec![]),
+            Spec::Quantiles(vec![point(0.0, 5.0)]),
+            Spec::Quantiles(vec![point(0.1, 5.0), point(1.0, 6.0)]),
+            Spec::Quantiles(vec![point(0.0, 5.0), point(0.5, 4.0), point(1.0, 6.0)]),
+            Spec::Quantiles(vec![point(0.0, 5.0), point(f64::NAN, 5.0), point(1.0, 6.0)]),
+            Spec::Mixture(vec![]),
+            Spec::Mixture(vec![Component { weight: 0.0, of: Spec::Fixed(1) }]),
+            column(),
+        ] {
+            assert!(Marginal::new(&spec, None).is_err(), "{spec:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How many requests and tokens a schedule will ask for: the sum behind budgets.
 
-use super::{Parts, Timing};
+use super::parts::{Parts, Timing};
 use crate::base::rng::Seed;
 
 /// Closed loops: seconds that an answer is taken to need at least. A fast server, so that a budget errs on the high side.

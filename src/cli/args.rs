@@ -1,0 +1,299 @@
+//! The command line as clap types; no defaults logic, no I/O.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Finds how much an LLM serving endpoint may safely carry, and which throughput to provision.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, about, long_about = LONG, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to write results on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    pub format: Format,
+    /// No progress and no talk on stderr; errors are still told.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Colour in text: auto asks the terminal and NO_COLOR.
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true)]
+    pub color: Color,
+}
+
+const LONG: &str = "Finds how much an LLM serving endpoint may safely carry, and which throughput to provision.
+
+Replays token-length distributions against an endpoint, measures tokens per second and latency percentiles, and recommends
+minimum and maximum provisioned throughput in chunks, including the head-room that slow autoscaling makes necessary.
+
+Exit codes: 0 good; 2 usage or scenario; 11 objective not met; 12 inconclusive; 13 invalid run; 15 refused for safety or budget;
+20 endpoint unreachable; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
+
+/// How to write results on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For comments and step summaries.
+    Md,
+}
+
+/// Colour in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// When stdout is a terminal and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// One file of `cli` each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole loop on the embedded endpoint: sweep, fit, plan, verify, report.
+    Demo(DemoArgs),
+    /// Tells every fault of scenarios at once.
+    Check(CheckArgs),
+    /// Loads an endpoint once, measures, reports.
+    Run(RunArgs),
+    /// Loads an endpoint at one rate after another and finds the knee under the objectives.
+    Sweep(RunArgs),
+    /// Turns a recording of requests into a scenario and a compact empirical table.
+    Learn(LearnArgs),
+    /// Recommends minimum and maximum chunks for a demand, and says why.
+    Plan(PlanArgs),
+    /// Loads the size that a plan recommends and compares the measured with the promised.
+    Verify(VerifyArgs),
+    /// Serves the simulated endpoint of a scenario over HTTP on 127.0.0.1.
+    Serve(ServeArgs),
+    /// Reads the Databricks control plane.
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Writes the reports of a run folder again; recovers a run that was cut.
+    Report(ReportArgs),
+    /// Prints the JSON Schema of scenarios (or of run.json).
+    Schema(SchemaArgs),
+    /// Prints completions for a shell.
+    Completions(CompletionsArgs),
+    /// Prints the manual page.
+    Man,
+}
+
+/// A scenario and what is changed in it.
+#[derive(Debug, Args)]
+pub struct ScenarioArgs {
+    /// The scenario file.
+    pub scenario: PathBuf,
+    /// Changes a value, e.g. `--set load.measure=10s`; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of every random stream [default: from the clock for loads, 1 for plans].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Options of commands that send load.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// Base URL of the endpoint; replaces `target.url`.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Model name; replaces `target.model`.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// A host other than this machine that may be loaded; must equal the host of the URL.
+    #[arg(long, value_name = "HOST")]
+    pub confirm_host: Option<String>,
+    /// Requests per second: Poisson arrivals at this rate replace `load.arrivals`.
+    #[arg(long, value_name = "RATE", conflicts_with = "users")]
+    pub request_rate: Option<f64>,
+    /// Closed loop with this many users; replaces `load.arrivals`.
+    #[arg(long)]
+    pub users: Option<u32>,
+    /// Requests in flight, at most; replaces `load.max_in_flight`. What is due beyond it is recorded as shed.
+    #[arg(long)]
+    pub max_concurrency: Option<u32>,
+    /// Measured window, e.g. 30s; replaces `load.measure`.
+    #[arg(long)]
+    pub duration: Option<String>,
+    /// Bounds of a good request in milliseconds, e.g. `--goodput ttft:200 tpot:50`; become p95 objectives.
+    #[arg(long, num_args = 1.., value_name = "METRIC:MS")]
+    pub goodput: Vec<String>,
+    /// Worker threads [default: one less than the cores, at least 1].
+    #[arg(long)]
+    pub workers: Option<u32>,
+    /// Folder for results.
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `run` and `sweep`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Seed of every random stream.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for results.
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Scenario files.
+    #[arg(required = true)]
+    pub scenarios: Vec<PathBuf>,
+    /// Changes a value before checking, e.g. `--set load.measure=10s`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `learn`.
+#[derive(Debug, Args)]
+pub struct LearnArgs {
+    /// The recording: CSV or JSON lines, plain or gzip.
+    pub trace: PathBuf,
+    /// How to read it.
+    #[arg(long, default_value = "auto")]
+    pub trace_format: String,
+    /// Columns of a generic CSV or JSON lines file: `timestamp=ts,input=prompt_tokens,output=completion_tokens[,unit=milliseconds]`.
+    #[arg(long, value_name = "MAP")]
+    pub columns: Option<String>,
+    /// Writes NAME.toml and traces/NAME.csv into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Name of the scenario [default: the file's name].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Rows of the empirical table, at most.
+    #[arg(long, default_value_t = 5000)]
+    pub rows: usize,
+    /// Seed of the choice of rows.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// Fits the endpoint's model to these run or sweep folders instead of taking `[endpoint]`.
+    #[arg(long, num_args = 1.., value_name = "RUN")]
+    pub from: Vec<PathBuf>,
+    /// Folder for results.
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// The plan to verify: a folder written by `plan`, or its plan.json.
+    #[arg(long, value_name = "PLAN")]
+    pub plan: PathBuf,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// Port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Ends by itself after this time, e.g. 10min.
+    #[arg(long)]
+    pub for_time: Option<String>,
+}
+
+/// `endpoint`.
+#[derive(Debug, Subcommand)]
+pub enum EndpointCommand {
+    /// What one chunk of a model is: get-model-optimization-info.
+    Info(EndpointInfoArgs),
+}
+
+/// `endpoint info`.
+#[derive(Debug, Args)]
+pub struct EndpointInfoArgs {
+    /// Model in Unity Catalog: catalog.schema.model.
+    pub model: String,
+    /// Its version.
+    #[arg(long = "model-version", default_value = "1")]
+    pub version: String,
+    /// Workspace URL [default: DATABRICKS_HOST].
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Name of the environment variable that holds the token.
+    #[arg(long, default_value = "DATABRICKS_TOKEN", value_name = "NAME")]
+    pub token_env: String,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run folder.
+    pub run: PathBuf,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which document.
+    #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
+    pub of: SchemaOf,
+}
+
+/// Documents with a published schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// Scenario files.
+    Scenario,
+    /// `run.json`.
+    Run,
+    /// `plan.json`.
+    Plan,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! Exit codes: the only place that knows them. Ten and above, so that neither clap's 2 nor a panic's 101 is mistaken for a verdict.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; every objective met.
+    Good,
+    /// Wrong usage, or faults in a scenario or trace.
+    Usage,
+    /// An objective was not met, or no size keeps the promise.
+    SloNotMet,
+    /// Too few samples to say.
+    Inconclusive,
+    /// The run does not measure the endpoint: the client was the bottleneck, or nothing came back.
+    Invalid,
+    /// Refused for safety or budget.
+    Refused,
+    /// The endpoint cannot be reached.
+    Unreachable,
+    /// Results could not be written (disk full, permission).
+    Unwritable,
+    /// Stopped by Ctrl-C; everything recorded was written.
+    Interrupted,
+    /// Stopped by SIGTERM; everything recorded was written.
+    Terminated,
+}
+
+impl Exit {
+    /// Every code with its meaning, for the documentation.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Good, "done; every objective met"),
+        (Self::Usage, "wrong usage, or faults in a scenario or trace"),
+        (Self::SloNotMet, "an objective was not met, or no size keeps the promise"),
+        (Self::Inconclusive, "too few samples to say"),
+        (Self::Invalid, "invalid run: it does not measure the endpoint"),
+        (Self::Refused, "refused for safety or budget"),
+        (Self::Unreachable, "the endpoint cannot be reached"),
+        (Self::Unwritable, "results cannot be written (disk full, permission)"),
+        (Self::Interrupted, "stopped by Ctrl-C; what was recorded was written"),
+        (Self::Terminated, "stopped by SIGTERM; what was recorded was written"),
+    ];
+
+    /// The number the shell sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Usage => 2,
+            Self::SloNotMet => 11,
+            Self::Inconclusive => 12,
+            Self::Invalid => 13,
+            Self::Refused => 15,
+            Self::Unreachable => 20,
+            Self::Unwritable => 21,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// An error of a command: what to print on stderr, and how to end.
+#[derive(Debug)]
+pub struct Failure {
+    /// How to end.
+    pub exit: Exit,
+    /// What happened, where; the first line of the message.
+    pub message: String,
+    /// What was expected, and one thing to try.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// With a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// From an error with its sources, joined by colons.
+    #[must_use]
+    pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self::new(exit, message)
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<Exit, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_as_documented_and_distinct() {
+        let codes: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
+        assert_eq!(codes, [0, 2, 11, 12, 13, 15, 20, 21, 130, 143]);
+    }
+}

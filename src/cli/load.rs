@@ -1,0 +1,231 @@
+//! One load from start to finish: guard, budget, endpoint, engine, results. Every command that sends load goes through here.
+
+use super::args::LoadArgs;
+use super::exit::{Exit, Failure};
+use super::printer::Printer;
+use super::results::{self, Ending, RunFolder};
+use super::signals::Signals;
+use super::scenario::{self, Recordings};
+use super::{embedded, guard, progress};
+use crate::base::clock::Clock;
+use crate::client::auth::{self, Secret};
+use crate::client::control;
+use crate::engine::budget::Budget;
+use crate::engine::live::Live;
+use crate::engine::run::{self as engine, Parts};
+use crate::measure::document::RunDocument;
+use crate::measure::summary::ObjectiveVerdict;
+use crate::record::manifest::{EndpointIdentity, Manifest};
+use crate::scenario::experiment::Experiment;
+use crate::scenario::target::{Api, Task};
+use crate::serve;
+use crate::workload::prompt::PromptBook;
+use crate::workload::schedule::Schedule;
+use crate::workload::tokenizer::Vocabulary;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How loads of this command are made.
+pub struct Loader<'a> {
+    /// Where talk goes.
+    pub printer: &'a Printer,
+    /// What may stop it.
+    pub signals: &'a Signals,
+    /// Folder that run folders are made in.
+    pub out: PathBuf,
+    /// Host named by `--confirm-host`.
+    pub confirm_host: Option<String>,
+    /// Worker threads, when asked for.
+    pub workers: Option<u32>,
+}
+
+impl<'a> Loader<'a> {
+    /// As the options say.
+    #[must_use]
+    pub fn new(args: &LoadArgs, printer: &'a Printer, signals: &'a Signals) -> Self {
+        Self { printer, signals, out: args.out.clone(), confirm_host: args.confirm_host.clone(), workers: args.workers }
+    }
+}
+
+/// A load that has ended.
+pub struct Done {
+    /// Its document, written.
+    pub document: RunDocument,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// What a load needs that outlives it: read once, used by every step of a sweep.
+pub struct Ready {
+    /// The recordings that the scenario names.
+    pub recordings: Recordings,
+    vocabulary: Arc<Vocabulary>,
+    token: Option<Secret>,
+    /// The embedded endpoint, if the scenario names no URL.
+    endpoint: Option<serve::Handle>,
+    url: String,
+}
+
+/// Guard, recordings, vocabulary, token, endpoint: everything that can fail before the first request.
+pub fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Ready, Failure> {
+    let target = &experiment.scenario.target;
+    if let Some(url) = &target.url {
+        guard::check(url, &target.allowed_hosts, loader.confirm_host.as_deref())?;
+    }
+    if target.tls.insecure {
+        loader.printer.talk("warning: TLS certificates are NOT verified (target.tls.insecure); the result says so");
+    }
+    let recordings = scenario::material(experiment, loader.printer)?;
+    prepare_with(experiment, loader, recordings)
+}
+
+/// The same with recordings that have been read already.
+pub fn prepare_with(experiment: &Experiment, loader: &Loader<'_>, recordings: Recordings) -> Result<Ready, Failure> {
+    let target = &experiment.scenario.target;
+    let vocabulary = scenario::vocabulary(experiment)?;
+    let token = auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    let endpoint = if target.url.is_none() { Some(embedded::start(experiment)?) } else { None };
+    let url = endpoint.as_ref().map(embedded::url).or_else(|| target.url.clone()).unwrap_or_default();
+    let ready = Ready { recordings, vocabulary, token, endpoint, url };
+    if ready.endpoint.is_none() {
+        probe(experiment, &ready)?;
+    }
+    Ok(ready)
+}
+
+/// Asks the endpoint whether it is there, so that a wrong port is told in a second and not after a run of failures.
+fn probe(experiment: &Experiment, ready: &Ready) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
+    runtime
+        .block_on(control::probe(&experiment.scenario.target, &experiment.base_dir, ready.token.as_ref()))
+        .map_err(|e| Failure::from_error(Exit::Unreachable, &e).with_hint(e.hint()))
+}
+
+/// Loads once into a new run folder and writes everything. `label` names it in progress.
+pub fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
+    let folder = || results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &now_utc());
+    once_in(folder, experiment, ready, loader, label)
+}
+
+/// The same into the folder that `folder` makes, once nothing stands in the way of the load.
+pub fn once_in(
+    folder: impl FnOnce() -> Result<PathBuf, Failure>,
+    experiment: &Experiment,
+    ready: &Ready,
+    loader: &Loader<'_>,
+    label: &str,
+) -> Result<Done, Failure> {
+    let mut experiment = experiment.clone();
+    experiment.scenario.target.url = Some(ready.url.clone());
+    let schedule = Schedule::new(&experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    let budget = Budget::of(&experiment, schedule.expected());
+    loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
+    budget.check(&experiment).map_err(|e| {
+        Failure::new(Exit::Refused, format!("refusing to start: {e}")).with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
+    })?;
+    let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let manifest = manifest(&experiment, ready, cores);
+    let mut folder = RunFolder::create(folder()?, &experiment, &manifest)?;
+    let live = Arc::new(Live::default());
+    loader.signals.attach(&live);
+    let parts = Parts {
+        schedule,
+        book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, experiment.seed),
+        counter: Some(counter(&ready.vocabulary)),
+        token: ready.token.clone(),
+        workers: loader.workers.unwrap_or_else(|| cores.saturating_sub(1).clamp(1, 16)),
+        cores,
+        embedded: ready.endpoint.is_some(),
+        live: Arc::clone(&live),
+    };
+    let shown = progress::of_run(*loader.printer, label, budget.longest, &live);
+    let report = engine::run(&experiment, parts, &mut folder);
+    drop(shown);
+    let path = folder.path.clone();
+    drop(folder);
+    let report = report.map_err(|e| failed(&e, &path))?;
+    let document = results::finish(&path, Some(&Ending { report: &report }), loader.printer)?;
+    Ok(Done { document, folder: path })
+}
+
+/// Counts tokens of received text, for servers that report no usage.
+fn counter(vocabulary: &Arc<Vocabulary>) -> crate::protocol::timeline::Counter {
+    let vocabulary = Arc::clone(vocabulary);
+    Arc::new(move |text: &str| vocabulary.count(text))
+}
+
+fn failed(error: &engine::Error, folder: &Path) -> Failure {
+    let exit = match error {
+        engine::Error::Log { .. } => Exit::Unwritable,
+        engine::Error::OpenFiles { .. } => Exit::Refused,
+        engine::Error::Client(_) => Exit::Usage,
+        engine::Error::Start { .. } | engine::Error::Panicked { .. } => Exit::Invalid,
+    };
+    let failure = Failure::from_error(exit, error);
+    match error {
+        engine::Error::Log { .. } => {
+            failure.with_hint(format!("what was recorded until then is kept: `plimsoll report {}` once there is room", folder.display()))
+        }
+        engine::Error::OpenFiles { possible, .. } => failure.with_hint(format!("lower it with --max-concurrency {possible}, or raise `ulimit -n`")),
+        _ => failure,
+    }
+}
+
+fn manifest(experiment: &Experiment, ready: &Ready, cores: u32) -> Manifest {
+    let target = &experiment.scenario.target;
+    let endpoint = EndpointIdentity {
+        url: if ready.endpoint.is_some() { "embedded".to_owned() } else { ready.url.clone() },
+        api: match target.api {
+            Api::Openai => "openai",
+            Api::Databricks => "databricks",
+        }
+        .to_owned(),
+        task: match target.task {
+            Task::Chat => "chat",
+            Task::Completions => "completions",
+            Task::Embeddings => "embeddings",
+        }
+        .to_owned(),
+        model: target.model.clone(),
+        model_reported: None,
+        server_header: None,
+        embedded: ready.endpoint.is_some(),
+        tls_verified: !target.tls.insecure,
+    };
+    let started = now_utc();
+    let mut manifest = Manifest::begun(&experiment.scenario.name, experiment.seed, &started, results::host_facts(cores), endpoint);
+    manifest.question.clone_from(&experiment.scenario.question);
+    manifest.scenario_sha256.clone_from(&experiment.sha256);
+    manifest.vocabulary = scenario::vocabulary_name(&experiment.scenario.workload.prompts.tokenizer);
+    manifest
+}
+
+/// The wall time now, RFC 3339 in UTC, whole seconds.
+#[must_use]
+pub fn now_utc() -> String {
+    let ns = i128::from(Clock::start().wall_origin_ns());
+    jiff::Timestamp::from_nanosecond(ns).map_or_else(|_| "1970-01-01T00:00:00Z".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// The exit code of a run: signals first, then validity, then objectives.
+#[must_use]
+pub fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
+    let summary = &document.summary;
+    let any = |verdict| summary.objectives.iter().any(|o| o.verdict == verdict);
+    if let Some(exit) = stopped {
+        exit
+    } else if summary.accounting.due > 0 && summary.accounting.outcomes.get("unreachable").copied() == Some(summary.accounting.due) {
+        Exit::Unreachable
+    } else if !summary.validity.valid {
+        Exit::Invalid
+    } else if any(ObjectiveVerdict::NotMet) {
+        Exit::SloNotMet
+    } else if any(ObjectiveVerdict::Undecided) {
+        Exit::Inconclusive
+    } else {
+        Exit::Good
+    }
+}

@@ -1,0 +1,67 @@
+//! What reaches the user: data on stdout, talk on stderr. A closed pipe is success; nothing depends on colour.
+
+use super::args::{Cli, Color, Format};
+use super::exit::Failure;
+use std::io::{IsTerminal, Write};
+
+/// How this invocation speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    /// Form of data on stdout.
+    pub format: Format,
+    /// Talk on stderr is off.
+    pub quiet: bool,
+    /// Colour in text on stdout.
+    pub color: bool,
+    /// Colour in text on stderr.
+    pub color_err: bool,
+    /// stderr is a terminal: progress may redraw itself.
+    pub live: bool,
+}
+
+impl Printer {
+    /// As the command line, the terminal and `NO_COLOR` say.
+    #[must_use]
+    pub fn new(cli: &Cli) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let color = |terminal: bool| match cli.color {
+            Color::Auto => wanted && terminal,
+            Color::Always => true,
+            Color::Never => false,
+        };
+        let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        Self { format: cli.format, quiet: cli.quiet, color: color(out), color_err: color(err), live: err && !cli.quiet }
+    }
+
+    /// Data, to stdout. A reader that has gone is not an error; a full disk behind a redirection is told once.
+    pub fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        if let Err(error) = write!(out, "{text}{end}").and_then(|()| out.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _ = writeln!(std::io::stderr(), "error: cannot write to stdout: {error}");
+        }
+    }
+
+    /// Talk, to stderr, unless quiet.
+    pub fn talk(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Text of an error that was drawn elsewhere, to stderr, always.
+    pub fn error_text(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// An error, to stderr, always.
+    pub fn error(&self, failure: &Failure) {
+        let mut err = std::io::stderr().lock();
+        let _ = writeln!(err, "error: {}", failure.message);
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(err, "hint: {hint}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What a run will cost before it starts: requests, tokens, time; refused when it exceeds the scenario's limits.
+
+use crate::base::time::Nanos;
+use crate::scenario::experiment::Experiment;
+use crate::workload::schedule::Expected;
+use std::fmt;
+
+/// The expected size of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Expected requests and tokens, by the schedule; no request count for a closed loop.
+    pub expected: Expected,
+    /// Longest wall time: warm-up, measured window and drain.
+    pub longest: Nanos,
+}
+
+/// The run is larger than the scenario allows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {planned} exceeds limits.{key} = {limit}")]
+pub struct Exceeded {
+    /// What is too large.
+    pub what: &'static str,
+    /// How large it would be.
+    pub planned: String,
+    /// The key under `[limits]`.
+    pub key: &'static str,
+    /// Its value.
+    pub limit: String,
+}
+
+impl Budget {
+    /// The budget of one run of `experiment`.
+    #[must_use]
+    pub fn of(experiment: &Experiment, expected: Expected) -> Self {
+        Self { expected, longest: experiment.load_span() + experiment.scenario.load.drain.nanos() }
+    }
+
+    /// Refuses a run beyond `[limits]`.
+    pub fn check(&self, experiment: &Experiment) -> Result<(), Exceeded> {
+        let limits = &experiment.scenario.limits;
+        let requests = self.expected.requests.unwrap_or(0.0);
+        if requests > limits.requests as f64 {
+            return Err(Exceeded { what: "the expected number of requests,", planned: format!("{requests:.0},"), key: "requests", limit: limits.requests.to_string() });
+        }
+        let tokens = self.expected.input_tokens.unwrap_or(0.0) + self.expected.output_tokens.unwrap_or(0.0);
+        if tokens > limits.tokens as f64 {
+            return Err(Exceeded { what: "the expected number of tokens,", planned: format!("{tokens:.0},"), key: "tokens", limit: limits.tokens.to_string() });
+        }
+        if self.longest > limits.duration.nanos() {
+            return Err(Exceeded { what: "the longest wall time,", planned: format!("{},", self.longest), key: "duration", limit: limits.duration.to_string() });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.expected.requests, self.expected.input_tokens, self.expected.output_tokens) {
+            (Some(n), Some(input), Some(output)) => write!(f, "about {n:.0} requests, {input:.0} input and {output:.0} output tokens, at most {}", self.longest),
+            _ => write!(f, "as many requests as the users make, at most {}", self.longest),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The part of a timeline that reads answers: tokens by channel with their instants, usage, the first fault.
+
+use super::{Appetite, Counter};
+use crate::base::time::Nanos;
+use crate::protocol::answer::think::Think;
+use crate::protocol::answer::{Answer, Choice, Content, Malformed, Message, Text};
+use crate::protocol::failure::one_line;
+use crate::protocol::sse::Event;
+use crate::record::outcome::Outcome;
+use crate::record::request::{ChunkStamp, Usage};
+
+/// What the chunks so far add up to.
+#[derive(Default)]
+pub(super) struct Fold {
+    counter: Option<Counter>,
+    pub(super) counts_by_text: bool,
+    think: Think,
+    /// Content that may become visible text or the start of an opening tag arrived then.
+    held_since: Option<Nanos>,
+    pub(super) first_token: Option<Nanos>,
+    first_visible: Option<Nanos>,
+    pub(super) last_token: Option<Nanos>,
+    pub(super) chunks: Vec<ChunkStamp>,
+    pub(super) counted: u32,
+    pub(super) counted_reasoning: u32,
+    pub(super) usage: Option<Usage>,
+    pub(super) has_logprobs: bool,
+    pub(super) is_finished: bool,
+    pub(super) is_done: bool,
+    pub(super) is_not_normalised: bool,
+    pub(super) model: Option<String>,
+    fault: Option<(Outcome, String)>,
+}
+
+/// What one choice of one chunk carries.
+#[derive(Default)]
+struct Share {
+    /// Tokens by the counter.
+    visible: u32,
+    reasoning: u32,
+    has_visible: bool,
+    has_reasoning: bool,
+    /// A token without text on a channel: part of a tool call, or held back by `Think`.
+    has_other: bool,
+    other: u32,
+}
+
+impl Fold {
+    pub(super) fn new(counter: Option<Counter>) -> Self {
+        Self { counts_by_text: counter.is_some(), counter, think: Think::new(), ..Self::default() }
+    }
+
+    /// Keeps the first fault: what follows it is its consequence.
+    pub(super) fn fault(&mut self, outcome: Outcome, message: impl FnOnce() -> String) {
+        if self.fault.is_none() {
+            self.fault = Some((outcome, message()));
+        }
+    }
+
+    pub(super) fn take_fault(&mut self) -> Option<(Outcome, String)> {
+        self.fault.take()
+    }
+
+    pub(super) fn appetite(&self) -> Appetite {
+        match &self.fault {
+            Some((Outcome::Malformed, _)) => Appetite::Enough,
+            _ if self.is_done => Appetite::Complete,
+            _ => Appetite::More,
+        }
+    }
+
+    /// First visible content. White space held back until the end was content after all.
+    pub(super) fn first_content(&self) -> Option<Nanos> {
+        self.first_visible.or(self.held_since)
+    }
+
+    pub(super) fn event(&mut self, now: Nanos, event: Event<'_>) {
+        let data = event.data.trim_ascii();
+        // Some servers keep the line open with empty data.
+        if self.is_done || data.is_empty() {
+            return;
+        }
+        if data == b"[DONE]" {
+            self.is_done = true;
+            return;
+        }
+        let read = Answer::read(data, |answer| self.answer(now, answer));
+        if event.name == b"error" {
+            self.fault(Outcome::InBandError, || one_line(data));
+        }
+        self.refuse(read, data);
+    }
+
+    /// A whole answer of chat or completions.
+    pub(super) fn document(&mut self, now: Nanos, body: &[u8]) {
+        let read = Answer::read(body, |answer| {
+            self.answer(now, answer);
+            if answer.choices.is_none() {
+                self.fault(Outcome::Malformed, || format!("an answer without choices: {}", one_line(body)));
+            }
+        });
+        self.refuse(read, body);
+    }
+
+    /// A whole answer of embeddings.
+    pub(super) fn embeddings(&mut self, body: &[u8], dimension: Option<u32>) {
+        let read = Answer::read(body, |answer| {
+            self.common(answer);
+            let vectors = answer.data.as_deref().unwrap_or_default();
+            if vectors.is_empty() {
+                self.fault(Outcome::Malformed, || format!("an answer without embeddings: {}", one_line(body)));
+            }
+            for vector in vectors.iter().map(|entry| entry.embedding) {
+                let expected = dimension.unwrap_or(vector.dimension);
+                if vector.dimension != expected || vector.dimension == 0 {
+                    self.fault(Outcome::Malformed, || format!("an embedding of dimension {}, expected {expected}", vector.dimension));
+                }
+                self.is_not_normalised |= !vector.is_normalised();
+            }
+        });
+        self.refuse(read, body);
+    }
+
+    fn refuse(&mut self, read: Result<(), Malformed>, text: &[u8]) {
+        if let Err(malformed) = read {
+            self.fault(Outcome::Malformed, || one_line(format!("{malformed}; received: {}", one_line(text)).as_bytes()));
+        }
+    }
+
+    fn common(&mut self, answer: &Answer<'_>) {
+        if let Some(words) = answer.error() {
+            self.fault(Outcome::InBandError, || one_line(words.as_bytes()));
+        }
+        // Some servers send a running total in every chunk: the last one counts.
+        self.usage = answer.usage().or(self.usage);
+        if self.model.is_none() {
+            self.model = answer.model.as_ref().map(|model| model.as_str().to_owned());
+        }
+    }
+
+    fn answer(&mut self, now: Nanos, answer: &Answer<'_>) {
+        self.common(answer);
+        let (mut tokens, mut is_visible) = (0, false);
+        for choice in answer.choices.as_deref().unwrap_or_default() {
+            self.is_finished |= choice.finish_reason.as_ref().is_some_and(|reason| !reason.as_str().is_empty());
+            let share = self.share(now, choice);
+            let by_logprobs = choice.logprob_tokens();
+            self.has_logprobs |= by_logprobs.is_some();
+            let found = share.tokens(by_logprobs);
+            self.counted_reasoning = self.counted_reasoning.saturating_add(share.reasoning_of(found));
+            tokens += found;
+            is_visible |= share.has_visible;
+        }
+        if tokens == 0 {
+            return;
+        }
+        let gap = now.since(self.last_token.unwrap_or(now));
+        self.chunks.push(ChunkStamp { gap: gap.0, tokens });
+        self.counted = self.counted.saturating_add(tokens);
+        self.first_token.get_or_insert(now);
+        self.last_token = Some(now);
+        if is_visible {
+            self.first_visible.get_or_insert(now);
+        }
+    }
+
+    fn share(&mut self, now: Nanos, choice: &Choice<'_>) -> Share {
+        let mut share = Share::default();
+        if let Some(text) = &choice.text {
+            self.content(now, text.as_str(), &mut share);
+        }
+        let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) else { return share };
+        if let Some(text) = reasoning(message) {
+            share.add_reasoning(text, self.counter.as_ref());
+        }
+        match &message.content {
+            Some(Content::Text(text)) => self.content(now, text.as_str(), &mut share),
+            Some(Content::Items(items)) => {
+                for item in items {
+                    for text in item.texts() {
+                        if item.is_reasoning() {
+                            share.add_reasoning(text, self.counter.as_ref());
+                        } else {
+                            self.content(now, text, &mut share);
+                        }
+                    }
+                }
+            }
+            None => {}
+        }
+        if let Some(refusal) = &message.refusal {
+            share.add_visible(refusal.as_str(), self.counter.as_ref());
+        }
+        share.has_other |= message.has_tool_call();
+        share
+    }
+
+    fn content(&mut self, now: Nanos, text: &str, share: &mut Share) {
+        if text.is_empty() {
+            return;
+        }
+        let split = self.think.split(text);
+        if !split.held.is_empty() {
+            self.held_since.get_or_insert(now);
+            share.has_other = true;
+            share.other += self.counter.as_ref().map_or(0, |count| count(split.held));
+        } else if let Some(since) = self.held_since.take()
+            && split.held_was_visible
+        {
+            self.first_visible.get_or_insert(since);
+        }
+        share.add_reasoning(split.reasoning, self.counter.as_ref());
+        share.add_visible(split.visible, self.counter.as_ref());
+    }
+}
+
+/// Some servers send the same text under both names during a change of name: one of them counts.
+fn reasoning<'a>(message: &'a Message<'_>) -> Option<&'a str> {
+    [&message.reasoning_content, &message.reasoning].into_iter().flatten().map(Text::as_str).find(|text| !text.is_empty())
+}
+
+impl Share {
+    fn add_visible(&mut self, text: &str, counter: Option<&Counter>) {
+        if !text.is_empty() {
+            self.has_visible = true;
+            self.visible += counter.map_or(0, |count| count(text).max(1));
+        }
+    }
+
+    fn add_reasoning(&mut self, text: &str, counter: Option<&Counter>) {
+        if !text.is_empty() {
+            self.has_reasoning = true;
+            self.reasoning += counter.map_or(0, |count| count(text).max(1));
+        }
+    }
+
+    /// Log probabilities are exact, the counter nearly so; without either, a chunk with anything in it is one token.
+    fn tokens(&self, by_logprobs: Option<u32>) -> u32 {
+        let has_any = self.has_visible || self.has_reasoning || self.has_other;
+        match by_logprobs {
+            Some(exact) if exact > 0 => exact,
+            _ => (self.visible + self.reasoning + self.other).max(u32::from(has_any)),
+        }
+    }
+
+    /// Which of `tokens` are reasoning: all of a chunk that holds nothing else, otherwise as counted, otherwise half.
+    fn reasoning_of(&self, tokens: u32) -> u32 {
+        match (self.has_reasoning, self.has_visible) {
+            (false, _) => 0,
+            (true, false) => tokens,
+            (true, true) if self.reasoning + self.visible > 0 => self.reasoning.min(tokens),
+            (true, true) => tokens / 2,
+        }
+    }
+}

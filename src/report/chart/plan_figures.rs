@@ -1,0 +1,227 @@
+//! The charts of a plan: demand against capacity over one period, and cost against the promise.
+
+use super::{Axis, Chart, Hit, Ink, Key, Layer, Marker, Panel, Table, Width};
+use crate::planner::recommendation::{CandidateResult, Recommendation, TimelinePoint};
+use crate::report::number::{count, money, plural, real, share, span};
+
+/// Points drawn, at most; longer periods join neighbours.
+const DRAWN: usize = 288;
+/// Rows of the table, at most.
+const ROWS: usize = 72;
+
+/// Intervals joined `k` at a time: demand as a mean, ready chunks as the fewest, pending ones as the most, requests as sums.
+fn joined(points: &[TimelinePoint], most: usize) -> (usize, Vec<TimelinePoint>) {
+    let k = points.len().div_ceil(most).max(1);
+    let join = |part: &[TimelinePoint]| TimelinePoint {
+        demand_tok_s: part.iter().map(|p| p.demand_tok_s).sum::<f64>() / part.len() as f64,
+        ready: part.iter().map(|p| p.ready).min().unwrap_or(0),
+        pending: part.iter().map(|p| p.pending).max().unwrap_or(0),
+        due: part.iter().map(|p| p.due).fold(0, u32::saturating_add),
+        missed: part.iter().map(|p| p.missed).fold(0, u32::saturating_add),
+    };
+    (k, points.chunks(k).map(join).collect())
+}
+
+/// Demand and capacity over the worst period that was simulated: chunks on their way shaded, missed requests below.
+#[must_use]
+pub fn timeline(plan: &Recommendation) -> Chart {
+    let t = &plan.timeline;
+    let (k, points) = joined(&t.points, DRAWN);
+    let step = t.step_s * k as f64;
+    let mut x = Axis::time(step * points.len().max(1) as f64);
+    "time in the period".clone_into(&mut x.label);
+    // A chunk is drawn at what it really serves for this mix; the advertised size would promise capacity that the simulation does not find.
+    let size = if plan.effective_chunk_tok_s > 0.0 { plan.effective_chunk_tok_s } else { plan.chunk_tok_s };
+    let top = points.iter().map(|p| p.demand_tok_s.max(f64::from(p.ready + p.pending) * size)).fold(0.0, f64::max);
+    let y = Axis::linear("tokens per second: demand (filled), capacity that serves (dashed)", top * 1.02, 5);
+    let mut capacity = Vec::with_capacity(points.len() * 2);
+    let mut lag = Vec::new();
+    let mut misses = Vec::new();
+    for (i, p) in points.iter().enumerate() {
+        let (from, to) = (i as f64 * step, (i + 1) as f64 * step);
+        let ready = f64::from(p.ready) * size;
+        capacity.extend([(from, ready), (to, ready)]);
+        if p.pending > 0 {
+            lag.push([from, to, ready, ready + f64::from(p.pending) * size]);
+        }
+        if p.missed > 0 {
+            misses.push([from, to, 0.0, f64::from(p.missed) / f64::from(p.due.max(1)) * 100.0]);
+        }
+    }
+    let demand: Vec<(f64, f64)> = points.iter().enumerate().map(|(i, p)| ((i as f64 + 0.5) * step, p.demand_tok_s)).collect();
+    let missed: u64 = t.points.iter().map(|p| u64::from(p.missed)).sum();
+    let due: u64 = t.points.iter().map(|p| u64::from(p.due)).sum();
+    let miss_top = misses.iter().map(|b| b[3]).fold(0.0, f64::max);
+    let hit = |(i, p): (usize, &TimelinePoint)| Hit {
+        from: i as f64 * step,
+        to: (i + 1) as f64 * step,
+        text: format!(
+            "{}: demand {} tok/s\n{} ready, {} on the way\n{} of {} missed",
+            span(i as f64 * step),
+            real(p.demand_tok_s),
+            plural(u64::from(p.ready), "chunk", "chunks"),
+            p.pending,
+            count(u64::from(p.missed)),
+            plural(u64::from(p.due), "request", "requests")
+        ),
+    };
+    Chart {
+        id: "timeline",
+        title: "Demand against capacity".to_owned(),
+        description: format!(
+            "The hardest of the simulated periods, replayed with the recommended size: demand in tokens per second, capacity that serves, capacity on its way (the scale-up lag), and the share of requests missed. {} of {} missed an objective ({}).",
+            count(missed),
+            plural(due, "request", "requests"),
+            share(if due == 0 { 0.0 } else { missed as f64 / due as f64 })
+        ),
+        width: Width::Full,
+        panels: vec![
+            Panel {
+                height: 280,
+                y,
+                layers: vec![
+                    Layer::Area { points: demand.clone(), ink: Ink::FirstArea },
+                    Layer::Boxes { boxes: lag, ink: Ink::Lag },
+                    Layer::Line { points: demand, ink: Ink::First, marker: Marker::None },
+                    Layer::Line { points: capacity, ink: Ink::Second, marker: Marker::None },
+                ],
+            },
+            Panel {
+                height: 70,
+                y: Axis::linear("requests that missed an objective, in % of those due", miss_top.max(1.0), 2),
+                layers: vec![Layer::Boxes { boxes: misses, ink: Ink::Miss }],
+            },
+        ],
+        hits: points.iter().enumerate().map(hit).collect(),
+        x,
+        keys: vec![
+            Key { ink: Ink::First, marker: Marker::None, text: "demand, input plus output tok/s".to_owned() },
+            Key { ink: Ink::Second, marker: Marker::None, text: format!("capacity that serves, {} tok/s a chunk within the objectives", real(size)) },
+            Key { ink: Ink::Lag, marker: Marker::None, text: "chunks asked for and not there yet (lag)".to_owned() },
+            Key { ink: Ink::Miss, marker: Marker::Square, text: "requests that missed an objective".to_owned() },
+        ],
+        table: timeline_table(&t.points, t.step_s),
+    }
+}
+
+fn timeline_table(points: &[TimelinePoint], step_s: f64) -> Table {
+    let (k, points) = joined(points, ROWS);
+    let mut table = Table::new(&["From", "demand, mean tok/s", "chunks ready, fewest", "chunks pending, most", "requests due", "missed"]);
+    for (i, p) in points.iter().enumerate() {
+        let from = span(i as f64 * step_s * k as f64);
+        table.rows.push(vec![
+            from,
+            real(p.demand_tok_s),
+            p.ready.to_string(),
+            p.pending.to_string(),
+            count(u64::from(p.due)),
+            count(u64::from(p.missed)),
+        ]);
+    }
+    table
+}
+
+/// `2 to 5 chunks`.
+fn size(c: &CandidateResult) -> String {
+    if c.min_chunks == c.max_chunks { format!("{} fixed", c.min_chunks) } else { format!("{} to {}", c.min_chunks, c.max_chunks) }
+}
+
+/// Every candidate by its cost: is the promise kept, and how many requests are good?
+#[must_use]
+pub fn frontier(plan: &Recommendation) -> Chart {
+    let chosen = plan.chosen.as_ref();
+    let is_chosen = |c: &CandidateResult| chosen.is_some_and(|b| (b.min_chunks, b.max_chunks) == (c.min_chunks, c.max_chunks));
+    // The chosen size is drawn with its certified figures, which come from seeds that the search never saw.
+    let others: Vec<&CandidateResult> = plan.frontier.iter().filter(|c| !is_chosen(c)).collect();
+    let naive: Vec<&CandidateResult> = plan.naive.iter().map(|r| &r.result).collect();
+    let all = || others.iter().chain(&naive).copied().chain(chosen);
+    let x = Axis::linear(&format!("mean cost in {} per hour", plan.currency), all().map(|c| c.cost_per_hour).fold(0.0, f64::max) * 1.05, 7);
+    let certainty = |c: &CandidateResult| (c.cost_per_hour, c.kept_lower_bound * 100.0);
+    let good = |c: &CandidateResult| (c.cost_per_hour, c.good_share);
+    let confidence = share(plan.promise.confidence);
+    let panel = |height: u32, y: Axis, rule: (f64, String), value: &dyn Fn(&CandidateResult) -> (f64, f64), notes: bool| {
+        let of = |keeps: bool| others.iter().filter(|c| c.keeps_promise == keeps).map(|c| value(c)).collect::<Vec<_>>();
+        let mut layers = vec![
+            Layer::Rule { y: rule.0, text: rule.1 },
+            Layer::Points { points: of(false), ink: Ink::Miss, marker: Marker::Cross },
+            Layer::Points { points: of(true), ink: Ink::First, marker: Marker::Circle },
+            Layer::Points { points: naive.iter().map(|c| value(c)).collect(), ink: Ink::Second, marker: Marker::Triangle },
+        ];
+        if let Some(c) = chosen {
+            layers.push(Layer::Points { points: vec![value(c)], ink: Ink::Third, marker: Marker::Square });
+            layers.push(Layer::Points { points: vec![value(c)], ink: Ink::Third, marker: Marker::Ring });
+            if notes {
+                layers.push(Layer::Note { at: value(c), text: format!("chosen: {}", size(c)) });
+            }
+        }
+        Panel { height, y, layers }
+    };
+    let periods = (plan.promise.periods * 100.0, format!("promised: {} of periods", share(plan.promise.periods)));
+    let requests = (plan.promise.requests, format!("promised in such a period: {}", share(plan.promise.requests)));
+    let best = all().map(|c| c.good_share).filter(|s| *s < 1.0).fold(plan.promise.requests, f64::max);
+    let panels = vec![
+        panel(
+            150,
+            Axis::linear(&format!("periods that keep the promise, at least, in % ({confidence} confidence)"), 100.0, 4),
+            periods,
+            &certainty,
+            true,
+        ),
+        panel(120, Axis::nines("good requests, over all periods", best), requests, &good, false),
+    ];
+    let mut table = Table::new(&["Chunks", "cost per hour", "mean chunks", "good requests", "worst period", "periods kept", "at least", "promise"]);
+    let mut rows: Vec<&CandidateResult> = all().collect();
+    rows.sort_by(|a, b| a.cost_per_hour.total_cmp(&b.cost_per_hour).then(a.min_chunks.cmp(&b.min_chunks)).then(a.max_chunks.cmp(&b.max_chunks)));
+    for c in rows {
+        table.rows.push(candidate_row(c, &plan.currency, is_chosen(c)));
+    }
+    let hits = Vec::new();
+    Chart {
+        id: "frontier",
+        title: "Cost against the promise".to_owned(),
+        description: format!(
+            "{} by mean cost per hour: above, the lower bound on the share of periods that keep the promise; below, the share of good requests. {}",
+            plural(all().count() as u64, "candidate", "candidates"),
+            chosen.map_or_else(
+                || "No candidate keeps the promise.".to_owned(),
+                |c| format!(
+                    "Chosen: {} chunks at {} per hour, {} good requests.",
+                    size(c),
+                    money(c.cost_per_hour, &plan.currency),
+                    share(c.good_share)
+                )
+            )
+        ),
+        width: Width::Full,
+        x,
+        panels,
+        keys: vec![
+            Key { ink: Ink::Third, marker: Marker::Square, text: "chosen".to_owned() },
+            Key { ink: Ink::First, marker: Marker::Circle, text: "keeps the promise, costs more".to_owned() },
+            Key { ink: Ink::Miss, marker: Marker::Cross, text: "breaks the promise".to_owned() },
+            Key { ink: Ink::Second, marker: Marker::Triangle, text: "rule of thumb".to_owned() },
+            Key { ink: Ink::Bound, marker: Marker::None, text: "promise".to_owned() },
+        ],
+        hits,
+        table,
+    }
+}
+
+/// A candidate as a row: size, cost, chunks, good requests, worst period, periods, bound, verdict.
+pub(super) fn candidate_row(c: &CandidateResult, currency: &str, is_chosen: bool) -> Vec<String> {
+    let verdict = match (is_chosen, c.keeps_promise) {
+        (true, _) => "kept: chosen",
+        (false, true) => "kept",
+        (false, false) => "broken",
+    };
+    vec![
+        size(c),
+        money(c.cost_per_hour, currency),
+        real(c.mean_chunks),
+        share(c.good_share),
+        share(c.worst_period),
+        format!("{} of {}", count(u64::from(c.periods_kept)), count(u64::from(c.periods))),
+        share(c.kept_lower_bound),
+        verdict.to_owned(),
+    ]
+}

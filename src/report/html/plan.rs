@@ -1,0 +1,116 @@
+//! The page of a plan: what to buy, why, and what it rests on.
+
+use super::part::{self, Head};
+use super::{run, sweep};
+use crate::measure::document::RunDocument;
+use crate::planner::recommendation::Recommendation;
+use crate::report::number::{plural, real, span};
+use crate::report::verdict::{self, Verdict};
+use crate::report::{FitRow, chart, plan_content as content};
+use askama::Template;
+
+/// What was measured around the plan.
+#[derive(Clone, Debug, Default)]
+pub struct PlanExtras<'a> {
+    /// The load steps that the model was fitted to.
+    pub sweep: &'a [RunDocument],
+    /// Measured against predicted.
+    pub fit: &'a [FitRow],
+    /// The run against the recommended size.
+    pub verify: Option<&'a RunDocument>,
+    /// When the plan was made, ISO 8601 in UTC; empty: not shown.
+    pub made_utc: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "plan.html", config = "src/report/html/askama.toml")]
+struct PlanPage<'a> {
+    head: Head,
+    verdict: Verdict,
+    word: &'static str,
+    buy: String,
+    sentence: &'a str,
+    promise: String,
+    kpis: String,
+    warnings: String,
+    timeline: String,
+    headroom: String,
+    binding: &'a str,
+    alternatives: String,
+    frontier: String,
+    verify: String,
+    sweep: String,
+    fit: String,
+    assumptions: String,
+    demand: String,
+    create_body: String,
+    resize_body: String,
+    effort: String,
+    glossary: String,
+}
+
+/// The report of a plan as one HTML file.
+#[must_use]
+pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
+    let mut stamp = format!("Seed {}", plan.seed);
+    if !extras.made_utc.is_empty() {
+        stamp = format!("Made {} · seed {}", extras.made_utc, plan.seed);
+    }
+    let verdict = verdict::of_plan(plan);
+    let misses = content::misses(plan);
+    let page = PlanPage {
+        head: Head::new("capacity plan", &plan.scenario, &plan.question, &plan.tool_version, stamp),
+        word: if plan.chosen.is_some() { "RECOMMENDATION" } else { "NO SIZE FOUND" },
+        buy: content::buy(plan),
+        sentence: &plan.sentence,
+        promise: verdict::promise(plan),
+        kpis: part::figures(&content::figures(plan)),
+        warnings: part::warnings(plan.warnings.iter()),
+        timeline: if plan.timeline.points.is_empty() { "<p>No period was replayed.</p>".to_owned() } else { part::chart(&chart::timeline(plan)) },
+        headroom: part::sentences(&content::headroom(plan), "Cost by cause")
+            + &if misses.rows.is_empty() { String::new() } else { part::numbers(&misses, "Misses of the recommended size") },
+        binding: &plan.binding,
+        alternatives: part::sentences(&content::alternatives(plan), "Options"),
+        frontier: part::chart(&chart::frontier(plan)),
+        verify: extras.verify.map(|doc| verification(plan, doc)).unwrap_or_default(),
+        sweep: sweep::section(extras.sweep),
+        fit: sweep::fit_section(extras.fit),
+        assumptions: part::sentences(&content::assumptions(plan), "Inputs and their source"),
+        demand: run::paragraph(&demand(plan)),
+        create_body: part::json(&plan.create_body),
+        resize_body: part::json(&plan.resize_body),
+        effort: content::effort(plan),
+        glossary: part::glossary(),
+        verdict,
+    };
+    super::inert(&part::rendered(&page))
+}
+
+fn verification(plan: &Recommendation, doc: &RunDocument) -> String {
+    let s = &doc.summary;
+    let verdict = verdict::of_run(s);
+    let sentence = format!(
+        "{} {}: {} of load at {}/s offered. {}",
+        verdict.standing.sign(),
+        verdict.standing.word(),
+        span(s.window.end_s - s.window.start_s),
+        real(s.offered_rate),
+        verdict.sentence
+    );
+    run::paragraph(&sentence) + &part::sentences(&content::verification(plan, doc), "Verification") + &part::warnings(s.validity.warnings.iter())
+}
+
+fn demand(plan: &Recommendation) -> String {
+    let d = &plan.demand;
+    let t = &plan.timeline;
+    format!(
+        "Demand over the simulated periods: {} requests/s and {} tok/s in the mean, {} tok/s in the largest minute. Within one effective lag of {} (half the averaging window, the poll, and the mean scale-up delay) demand grows by up to {}x (p99). The replayed period is number {} and has {}.",
+        real(d.mean_requests_s),
+        real(d.mean_tok_s),
+        real(d.peak_minute_tok_s),
+        span(d.effective_lag_s),
+        real(d.growth_in_lag_p99),
+        t.period,
+        plural(t.points.len() as u64, "interval", "intervals")
+    )
+}

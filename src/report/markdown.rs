@@ -1,0 +1,109 @@
+//! `summary.md`: for a comment in a code review. Verdict in the first line, then the same figures as the page.
+
+use super::chart::Table;
+use super::verdict::{self, Standing};
+use super::{Figure, plan_content, run_content, words};
+use crate::base::diag::Warning;
+use crate::measure::document::RunDocument;
+use crate::planner::recommendation::Recommendation;
+use std::fmt::Write as _;
+
+/// The summary of a run.
+#[must_use]
+pub fn run(doc: &RunDocument) -> String {
+    let s = &doc.summary;
+    let verdict = verdict::of_run(s);
+    let mut out =
+        format!("**{} {}** `{}`: {}\n", verdict.standing.sign(), verdict.standing.word(), code(&doc.manifest.scenario_name), text(&verdict.sentence));
+    let interruption = run_content::interruption(doc);
+    if !interruption.is_empty() {
+        let _ = write!(out, "\n**{interruption}**\n");
+    }
+    figures(&mut out, &run_content::figures(s));
+    if !s.objectives.is_empty() {
+        table(&mut out, &run_content::objectives(s));
+    }
+    let errors = run_content::errors(doc);
+    if !errors.rows.is_empty() {
+        table(&mut out, &errors);
+    }
+    warnings(&mut out, &s.validity.warnings);
+    let m = &doc.manifest;
+    let _ =
+        write!(out, "\n{} Seed {}, started {}, plimsoll {}.\n", run_content::accounting(s), m.seed.0, text(&m.started_utc), text(&m.tool_version));
+    out
+}
+
+/// The summary of a plan.
+#[must_use]
+pub fn plan(plan: &Recommendation) -> String {
+    let verdict = verdict::of_plan(plan);
+    let standing = if plan.chosen.is_some() { verdict.standing } else { Standing::Missed };
+    let mut out = format!("**{} {}** `{}`\n\n{}\n", standing.sign(), text(&plan_content::buy(plan)), code(&plan.scenario), text(&plan.sentence));
+    if verdict.sentence != plan.sentence {
+        let _ = write!(out, "\n{}\n", text(&verdict.sentence));
+    }
+    let _ = write!(out, "\n{}\n", text(&verdict::promise(plan)));
+    figures(&mut out, &plan_content::figures(plan));
+    table(&mut out, &plan_content::headroom(plan));
+    table(&mut out, &plan_content::alternatives(plan));
+    let _ = write!(out, "\n<details><summary>What it rests on</summary>\n");
+    table(&mut out, &plan_content::assumptions(plan));
+    out.push_str("\n</details>\n");
+    warnings(&mut out, &plan.warnings);
+    let _ = write!(out, "\n{}\n", text(&plan_content::effort(plan)));
+    out
+}
+
+fn figures(out: &mut String, figures: &[Figure]) {
+    let mut rows = Table::new(&["Figure", "Value", "Over"]);
+    for f in figures {
+        let said = |(label, value): &(String, String)| if label.is_empty() { value.clone() } else { format!("{label} {value}") };
+        rows.rows.push(vec![f.name.clone(), f.values.iter().map(said).collect::<Vec<_>>().join(", "), f.note.clone()]);
+    }
+    table(out, &rows);
+}
+
+fn table(out: &mut String, table: &Table) {
+    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| text(c)).collect::<Vec<_>>().join(" | "));
+    out.push('\n');
+    out.push_str(&line(&table.head));
+    let _ = writeln!(out, "|{}", " --- |".repeat(table.head.len()));
+    for row in &table.rows {
+        out.push_str(&line(row));
+    }
+}
+
+fn warnings(out: &mut String, warnings: &[Warning]) {
+    if !warnings.is_empty() {
+        out.push('\n');
+    }
+    for w in warnings {
+        let _ = writeln!(out, "- **{}** {} ({}) `{}`", words::severity(w.severity), text(&w.message), text(&w.hint), code(&w.code));
+    }
+}
+
+/// Text that cannot open markup, end a table cell or a line, or mention anybody.
+fn text(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    for c in raw.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text inside a code span: only what would end it is replaced.
+fn code(raw: &str) -> String {
+    raw.chars().map(|c| if c == '`' || c == '|' || c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,235 @@
+//! What there is to say of a plan, as figures and tables of text: the same in every format.
+
+use super::chart::Table;
+use super::number::{count, money, plural, real, share, span};
+use super::verdict::error_share;
+use super::{Figure, FitRow, words};
+use crate::measure::document::RunDocument;
+use crate::planner::recommendation::{CandidateResult, Recommendation};
+
+/// `2 to 5`, or `3 fixed` when the endpoint cannot scale.
+#[must_use]
+pub fn size(c: &CandidateResult) -> String {
+    if c.min_chunks == c.max_chunks { format!("{} fixed", c.min_chunks) } else { format!("{} to {}", c.min_chunks, c.max_chunks) }
+}
+
+/// What to buy, in one line.
+#[must_use]
+pub fn buy(plan: &Recommendation) -> String {
+    plan.chosen.as_ref().map_or_else(
+        || "No size keeps the promise".to_owned(),
+        |c| {
+            format!(
+                "Buy min {}, max {} chunks of {} tokens/s",
+                count(u64::from(c.min_chunks)),
+                count(u64::from(c.max_chunks)),
+                real(plan.chunk_tok_s)
+            )
+        },
+    )
+}
+
+/// The main figures.
+#[must_use]
+pub fn figures(plan: &Recommendation) -> Vec<Figure> {
+    let d = &plan.demand;
+    let mut all = Vec::new();
+    if let Some(c) = &plan.chosen {
+        let throughput = |chunks: u32| format!("{} tok/s", real(f64::from(chunks) * plan.chunk_tok_s));
+        all.push(Figure {
+            name: "Provisioned throughput".to_owned(),
+            values: vec![("min".to_owned(), throughput(c.min_chunks)), ("max".to_owned(), throughput(c.max_chunks))],
+            note: format!("{} chunks; mean paid {}", size(c), real(c.mean_chunks)),
+        });
+        all.push(Figure::single(
+            "Cost",
+            format!("{}/h", money(c.cost_per_hour, &plan.currency)),
+            format!("{} in 30 days", money(c.cost_per_hour * 720.0, &plan.currency)),
+        ));
+        all.push(Figure::single(
+            "Good requests",
+            share(c.good_share),
+            format!("worst period {}; promised {}", share(c.worst_period), share(plan.promise.requests)),
+        ));
+        all.push(Figure::single(
+            "Periods kept",
+            format!("{} of {}", count(u64::from(c.periods_kept)), count(u64::from(c.periods))),
+            format!(
+                "at least {} of periods ({} confidence); promised {}",
+                share(c.kept_lower_bound),
+                share(plan.promise.confidence),
+                share(plan.promise.periods)
+            ),
+        ));
+    }
+    all.push(Figure::single(
+        "One chunk serves",
+        format!("{} tok/s", real(plan.effective_chunk_tok_s)),
+        format!("within the objectives, for this mix of lengths; sold as {} tok/s", real(plan.chunk_tok_s)),
+    ));
+    all.push(Figure {
+        name: "Demand".to_owned(),
+        values: vec![
+            ("mean".to_owned(), format!("{} tok/s", real(d.mean_tok_s))),
+            ("peak minute".to_owned(), format!("{} tok/s", real(d.peak_minute_tok_s))),
+        ],
+        note: format!("{} requests/s, mean", real(d.mean_requests_s)),
+    });
+    all.push(Figure::single("Effective lag", span(d.effective_lag_s), format!("demand grows up to {}x in it (p99)", real(d.growth_in_lag_p99))));
+    all
+}
+
+/// The capacity paid for, by cause, with its sum.
+#[must_use]
+pub fn headroom(plan: &Recommendation) -> Table {
+    let mut table = Table::new(&["Paid for", "Mean chunks", "Cost per hour", "Share of cost", "How it was found"]);
+    let total: f64 = plan.headroom.iter().map(|h| h.cost_per_hour).sum();
+    let part = |cost: f64| if total > 0.0 { share((cost / total).clamp(0.0, 1.0)) } else { "n/a".to_owned() };
+    for h in &plan.headroom {
+        table.rows.push(vec![
+            words::cause(&h.cause).to_owned(),
+            real(h.chunks),
+            money(h.cost_per_hour, &plan.currency),
+            part(h.cost_per_hour),
+            h.reason.clone(),
+        ]);
+    }
+    if plan.headroom.len() > 1 {
+        let chunks = plan.headroom.iter().map(|h| h.chunks).sum();
+        table.rows.push(vec!["Together".to_owned(), real(chunks), money(total, &plan.currency), part(total), String::new()]);
+    }
+    let c = &plan.clairvoyant;
+    let reason = "If capacity followed demand at once: a lower bound that no autoscaler reaches.".to_owned();
+    table.rows.push(vec![
+        "For comparison: no lag at all".to_owned(),
+        real(c.mean_chunks),
+        money(c.cost_per_hour, &plan.currency),
+        part(c.cost_per_hour),
+        reason,
+    ]);
+    table
+}
+
+/// The chosen size, the next cheaper one, and rules of thumb: what each does and why it was not taken.
+#[must_use]
+pub fn alternatives(plan: &Recommendation) -> Table {
+    let mut table = Table::new(&["Option", "Chunks", "Cost per hour", "Good requests", "Periods kept", "Promise", "Why"]);
+    let row = |name: &str, c: &CandidateResult, why: &str| {
+        vec![
+            name.to_owned(),
+            size(c),
+            money(c.cost_per_hour, &plan.currency),
+            share(c.good_share),
+            format!("{} of {}", count(u64::from(c.periods_kept)), count(u64::from(c.periods))),
+            if c.keeps_promise { "\u{2713} kept".to_owned() } else { "\u{2717} BROKEN".to_owned() },
+            why.to_owned(),
+        ]
+    };
+    if let Some(c) = &plan.chosen {
+        table.rows.push(row("recommended", c, "The cheapest size found that keeps the promise."));
+    }
+    for r in plan.next_cheaper.iter().chain(&plan.naive) {
+        table.rows.push(row(&r.rule, &r.result, &r.reason));
+    }
+    table
+}
+
+/// Every input and where it comes from.
+#[must_use]
+pub fn assumptions(plan: &Recommendation) -> Table {
+    let mut table = Table::new(&["Input", "Value", "Where it comes from"]);
+    table.rows.extend(plan.assumptions.iter().map(|a| vec![a.what.clone(), a.value.clone(), words::provenance(a.source).to_owned()]));
+    table
+}
+
+/// Why requests of the recommended size were not good.
+#[must_use]
+pub fn misses(plan: &Recommendation) -> Table {
+    let mut table = Table::new(&["Why requests were not good", "Share of all requests"]);
+    if let Some(c) = &plan.chosen {
+        let m = &c.misses;
+        for (name, x) in [
+            ("TTFT above its bound", m.ttft),
+            ("TPOT above its bound", m.tpot),
+            ("E2E above its bound", m.e2e),
+            ("429", m.throttled),
+            ("client gave up", m.timed_out),
+            ("answered with an error", m.failed),
+        ] {
+            table.rows.push(vec![name.to_owned(), share(x)]);
+        }
+    }
+    table
+}
+
+/// Measured against predicted, with the relative difference.
+#[must_use]
+pub fn fit(rows: &[FitRow]) -> Table {
+    let mut table = Table::new(&["Load step", "Latency", "Measured", "Predicted", "Predicted - measured"]);
+    for r in rows {
+        let difference = if r.measured_ms > 0.0 { format!("{:+.1}%", (r.predicted_ms / r.measured_ms - 1.0) * 100.0) } else { "n/a".to_owned() };
+        table.rows.push(vec![
+            r.step.clone(),
+            format!("{} {}", r.metric, r.percentile),
+            super::number::millis(r.measured_ms),
+            super::number::millis(r.predicted_ms),
+            difference,
+        ]);
+    }
+    table
+}
+
+/// Largest absolute relative difference of a fit, as a sentence; empty without rows.
+#[must_use]
+pub fn fit_note(rows: &[FitRow]) -> String {
+    let mut errors: Vec<f64> = rows.iter().filter(|r| r.measured_ms > 0.0).map(|r| (r.predicted_ms / r.measured_ms - 1.0).abs()).collect();
+    errors.sort_by(f64::total_cmp);
+    let Some(worst) = errors.last() else { return String::new() };
+    format!(
+        "{}: half of them within {}, the worst {} off.",
+        plural(errors.len() as u64, "figure", "figures"),
+        share(errors[errors.len() / 2]),
+        share(*worst)
+    )
+}
+
+/// What the verification run found beside what was promised.
+#[must_use]
+pub fn verification(plan: &Recommendation, run: &RunDocument) -> Table {
+    let s = &run.summary;
+    let mut table = Table::new(&["Figure", "Measured in the verification run", "Predicted or promised"]);
+    let chosen = plan.chosen.as_ref();
+    let predicted = chosen.map_or_else(
+        || "n/a".to_owned(),
+        |c| format!("{} predicted over all periods, {} promised", share(c.good_share), share(plan.promise.requests)),
+    );
+    table.rows.push(vec![
+        "Good requests".to_owned(),
+        format!("{} ({} of {})", share(s.goodput.share), count(s.goodput.good), count(s.accounting.due)),
+        predicted,
+    ]);
+    let errors = chosen.map_or_else(
+        || "n/a".to_owned(),
+        |c| format!("{} predicted", share((c.misses.throttled + c.misses.timed_out + c.misses.failed).clamp(0.0, 1.0))),
+    );
+    table.rows.push(vec!["Errors, throttled, timed out, not sent".to_owned(), error_share(s).map_or_else(|| "n/a".to_owned(), share), errors]);
+    let demand = format!("{} mean, {} in the peak minute of the demand", real(plan.demand.mean_tok_s), real(plan.demand.peak_minute_tok_s));
+    table.rows.push(vec!["Total tok/s".to_owned(), real(s.throughput.total_tok_s), demand]);
+    for o in &s.objectives {
+        table.rows.push(vec![o.text.clone(), o.measured.clone(), super::run_content::objective_verdict(o.verdict).to_owned()]);
+    }
+    table
+}
+
+/// What the answer cost to find.
+#[must_use]
+pub fn effort(plan: &Recommendation) -> String {
+    let e = &plan.effort;
+    format!(
+        "{}, {} and {} were simulated, seed {}.",
+        plural(u64::from(e.candidates), "candidate", "candidates"),
+        plural(e.periods, "period", "periods"),
+        plural(e.requests, "request", "requests"),
+        plan.seed
+    )
+}

@@ -1,0 +1,111 @@
+//! `Tickets`: the events of one HTTP request; dropped before the end, they cancel it. `TokenStream`: the body made of them.
+
+use super::answer::Frames;
+use super::counters::Counters;
+use super::driver::{Command, Delivery};
+use crate::sim::event::EventKind;
+use axum::body::{Bytes, HttpBody};
+use http_body::Frame;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// Bytes of events that are joined into one write when the reader is slow.
+const MAX_WRITE: usize = 16 * 1024;
+
+/// The open requests behind one HTTP request.
+#[derive(Debug)]
+pub(super) struct Tickets {
+    pub(super) events: UnboundedReceiver<Delivery>,
+    /// Offers not yet done.
+    pub(super) open: u32,
+    pub(super) ids: std::ops::Range<u64>,
+    pub(super) commands: Sender<Command>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Drop for Tickets {
+    /// A client that goes away frees its place.
+    fn drop(&mut self) {
+        self.counters.closed();
+        if self.open > 0 {
+            for id in self.ids.clone() {
+                // Without a driver there is nothing to cancel.
+                let _ = self.commands.send(Command::Cancel { id });
+            }
+        }
+    }
+}
+
+/// The body of a streamed answer: the events as they come.
+pub(super) struct TokenStream {
+    tickets: Tickets,
+    frames: Frames,
+    /// Tokens so far, by choice.
+    counts: Vec<u32>,
+    /// Read before the head was sent.
+    first: Option<Delivery>,
+}
+
+impl TokenStream {
+    /// `first` is the event that let the head go out.
+    pub(super) fn new(tickets: Tickets, frames: Frames, choices: u32, first: Delivery) -> Self {
+        Self { tickets, frames, counts: vec![0; choices as usize], first: Some(first) }
+    }
+
+    fn write(&mut self, delivery: Delivery) {
+        match delivery.kind {
+            EventKind::FirstToken | EventKind::Token => {
+                let count = &mut self.counts[delivery.choice as usize];
+                self.frames.token(delivery.choice, *count);
+                *count += 1;
+                self.tickets.counters.produced(1);
+            }
+            EventKind::Done => {
+                self.frames.finish(delivery.choice);
+                self.tickets.open -= 1;
+                if self.tickets.open == 0 {
+                    self.frames.end();
+                }
+            }
+        }
+    }
+}
+
+impl HttpBody for TokenStream {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            this.write(first);
+        }
+        let mut broken = false;
+        while this.tickets.open > 0 && this.frames.len() < MAX_WRITE {
+            match this.tickets.events.poll_recv(cx) {
+                Poll::Ready(Some(delivery)) => this.write(delivery),
+                Poll::Ready(None) => {
+                    broken = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if this.frames.len() > 0 {
+            return Poll::Ready(Some(Ok(Frame::data(this.frames.take()))));
+        }
+        if broken {
+            // The endpoint stopped: the connection breaks, as it would with a real one.
+            return Poll::Ready(Some(Err(io::Error::other("the endpoint stopped"))));
+        }
+        if this.tickets.open == 0 { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.tickets.open == 0 && self.frames.len() == 0 && self.first.is_none()
+    }
+}
