@@ -208,3 +208,9 @@ pub struct Effort {
     /// Requests simulated.
     pub requests: u64,
 }
+
+/// The published schema of `plan.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Recommendation).to_value()
+}

@@ -133,7 +133,8 @@ impl Rules {
 
     /// Failed periods after which a candidate is out, in the search: half of what the promise allows, rounded up, so that what passes
     /// has a fair chance of certification.
-    fn search_tolerance(&self) -> u32 {
+    #[must_use]
+    pub fn search_tolerance(&self) -> u32 {
         let allowed = f64::from(self.search_periods) * (1.0 - self.periods) * 0.5;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and search_periods")]
         let allowed = allowed.ceil() as u32;

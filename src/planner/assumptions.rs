@@ -1,0 +1,144 @@
+//! Every input of the plan with its provenance, and the reasons to doubt the answer.
+
+use super::capacity::Capacity;
+use super::demand::Demand;
+use super::explain::{grouped, percent};
+use super::recommendation::Assumption;
+use super::world::World;
+use crate::base::diag::{Severity, Warning};
+use crate::base::time::Nanos;
+use crate::scenario::endpoint::{Lag, ScaleMetric};
+use crate::scenario::load::Arrivals;
+use crate::scenario::plan::Provenance;
+use crate::scenario::slo::Slo;
+use crate::scenario::workload::Lengths;
+
+/// Every input, in the order in which a reader doubts them.
+#[must_use]
+pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) -> Vec<Assumption> {
+    let plan = world.plan;
+    let mut list = Vec::new();
+    let mut add = |what: &str, value: String, source| list.push(Assumption { what: what.to_owned(), value, source });
+    add("size of a chunk", format!("{} tokens/s", grouped(plan.chunk.size.0)), plan.chunk.source);
+    add("price", format!("first chunk {}, every further one {}", plan.price.first, plan.price.next), plan.price.source);
+    add("scale-up delay", lag(&plan.autoscaler.lag), plan.autoscaler_source);
+    add("autoscaler", autoscaler(world), plan.autoscaler_source);
+    add("scale-ups that fail", percent(plan.autoscaler.failure.0), plan.autoscaler_source);
+    let recorded = if matches!(plan.demand, Arrivals::Trace { .. }) { Provenance::Measured } else { Provenance::Assumed };
+    let facts = &demand.facts;
+    let rate = format!("{:.3} requests/s and {} tokens/s on average over {}", facts.mean_requests_s, grouped(facts.mean_tok_s), plan.period);
+    add("demand", rate, recorded);
+    add("growth of demand", format!("x {}", plan.growth), Provenance::Assumed);
+    add("day-to-day spread", format!("sigma {} of the logarithm", plan.day_sigma), Provenance::Assumed);
+    let lengths = if matches!(world.workload.lengths, Lengths::Empirical { .. }) { Provenance::Measured } else { Provenance::Assumed };
+    let (input, output) = mean_lengths(demand);
+    add("token lengths", format!("{input:.0} in and {output:.0} out on average"), lengths);
+    let law = &world.endpoint.step;
+    let law = format!(
+        "{} + {} a sequence + {} a prompt token + {} a token of context",
+        law.base.nanos(),
+        law.per_sequence.nanos(),
+        law.per_prefill_token.nanos(),
+        law.per_context_token.nanos()
+    );
+    add("duration of an iteration", law, model);
+    add("network", world.endpoint.network.nanos().to_string(), model);
+    let limits = &world.endpoint;
+    let limits = format!(
+        "batch {}, prefill budget {} tokens, key-value cache {} tokens, queue {}",
+        limits.max_batch,
+        limits.prefill_budget,
+        grouped(limits.kv_tokens as f64),
+        limits.queue
+    );
+    add("limits of a chunk", limits, Provenance::Assumed);
+    add("a good request", good_request(slo, world), Provenance::Assumed);
+    list
+}
+
+fn good_request(slo: &Slo, world: &World<'_>) -> String {
+    let mut parts = vec!["ends well".to_owned()];
+    for metric in [crate::scenario::slo::Metric::Ttft, crate::scenario::slo::Metric::Tpot, crate::scenario::slo::Metric::E2e] {
+        if let Some(bound) = slo.request_bound(metric) {
+            parts.push(format!("{} at most {bound}", metric.label()));
+        }
+    }
+    parts.push(format!("within the client's patience of {}", world.plan.timeout));
+    parts.join(", ")
+}
+
+fn lag(lag: &Lag) -> String {
+    match lag {
+        Lag::Fixed(span) => format!("always {}", span.nanos()),
+        Lag::Lognormal { median, p95 } => format!("median {}, p95 {}", median.nanos(), p95.nanos()),
+        Lag::Empirical(spans) => {
+            let longest = spans.iter().map(|s| s.nanos()).max().unwrap_or(Nanos::ZERO);
+            format!("{} recorded delays, the longest {longest}", spans.len())
+        }
+    }
+}
+
+fn autoscaler(world: &World<'_>) -> String {
+    let policy = &world.plan.autoscaler;
+    let metric = match policy.metric {
+        ScaleMetric::Tokens => "tokens/s",
+        ScaleMetric::Concurrency => "requests in flight",
+    };
+    format!("{} of {metric} over {}, decided every {}, down after {}", percent(policy.target.0), policy.window, policy.poll, policy.scale_down_delay)
+}
+
+fn mean_lengths(demand: &Demand) -> (f64, f64) {
+    let count = demand.sample.len().max(1) as f64;
+    let sum = |of: fn(&super::demand::Lengths) -> u32| demand.sample.iter().map(|l| f64::from(of(l))).sum::<f64>();
+    (sum(|l| l.input) / count, sum(|l| l.output) / count)
+}
+
+/// Reasons to doubt, before the answer is known.
+#[must_use]
+pub fn doubts(world: &World<'_>, slo: &Slo, demand: &Demand, capacity: &Capacity) -> Vec<Warning> {
+    let plan = world.plan;
+    let mut warnings = Vec::new();
+    let mut warn = |severity, code: &str, message: String, hint: &str| {
+        warnings.push(Warning { severity, code: code.to_owned(), message, hint: hint.to_owned() });
+    };
+    let promised = plan.promise.requests.0;
+    if capacity.tok_s <= 0.0 {
+        let message =
+            format!("even an idle chunk has only {} of its requests good, {} are promised", percent(capacity.idle_good_share), percent(promised));
+        warn(
+            Severity::Doubt,
+            "objective-out-of-reach",
+            message,
+            "loosen the objective, shorten the prompts (workload.max_input), or use a faster model",
+        );
+    } else if (capacity.tok_s / plan.chunk.size.0 - 1.0).abs() > 0.2 {
+        let message = format!(
+            "a chunk serves {} tokens/s within the objectives for these lengths, not the {} it is sold as",
+            grouped(capacity.tok_s),
+            grouped(plan.chunk.size.0)
+        );
+        warn(
+            Severity::Doubt,
+            "effective-chunk",
+            message,
+            "the autoscaler tracks the advertised size: check the chunk size, the step law and the lengths",
+        );
+    }
+    if plan.period.as_secs_f64() < 7.0 * 86_400.0 {
+        let message = format!("the demand describes {}, less than 7 days", plan.period.nanos());
+        warn(Severity::Note, "demand-short", message, "weekdays and weekends differ: set plan.day_sigma, or plan over a week");
+    }
+    if matches!(plan.demand, Arrivals::Trace { .. }) && plan.day_sigma == 0.0 {
+        let message = "every simulated period replays the same arrivals; confidence covers the scale-up delays alone".to_owned();
+        warn(Severity::Doubt, "periods-alike", message, "set plan.day_sigma to how much your days differ");
+    }
+    if !slo.itl.is_empty() {
+        let message = "gaps between single tokens (ITL) are not simulated in bulk; the plan leaves this objective out".to_owned();
+        warn(Severity::Note, "itl-not-planned", message, "set slo.tpot; `plimsoll verify` measures ITL");
+    }
+    if demand.requests_per_period * (1.0 - promised) < 1.0 && promised < 1.0 {
+        let message = format!("a period has {:.0} requests: {} of them good means all of them", demand.requests_per_period, percent(promised));
+        warn(Severity::Note, "few-requests", message, "plan over a longer period or lower plan.promise.requests");
+    }
+    warnings
+}
