@@ -9,7 +9,7 @@ use crate::scenario::target::Auth;
 use std::path::Path;
 
 /// Asks the control plane.
-pub fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
+pub(crate) fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
     let EndpointCommand::Info(args) = command;
     let url = match args.url.clone().or_else(|| std::env::var("DATABRICKS_HOST").ok()) {
         Some(url) if url.contains("://") => url,
@@ -33,7 +33,7 @@ fn info(args: &EndpointInfoArgs, url: &str, printer: &Printer) -> Outcome {
         .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
     let found = runtime
         .block_on(control::chunk_size(url, &args.model, &args.version, token.as_ref()))
-        .map_err(|e| Failure::from_error(Exit::Unreachable, &e).with_hint(e.hint()))?;
+        .map_err(|e| Failure::from_error(Exit::Unreachable, &e))?;
     if printer.format == Format::Json {
         printer.data(&format!("{:#}", serde_json::json!(found)));
     } else {

@@ -9,7 +9,7 @@ use crate::scenario::load::{Columns, TimestampUnit, TraceFormat, TraceSource};
 use crate::workload::learn;
 
 /// Reads, describes, and writes a scenario when a folder is given.
-pub fn run(args: &LearnArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &LearnArgs, printer: &Printer) -> Outcome {
     let source = TraceSource { path: args.trace.clone(), format: format(&args.trace_format)?, columns: args.columns.as_deref().map(columns).transpose()? };
     let rows = scenario::read_trace(&args.trace, &source, printer)?;
     if rows.rows.is_empty() {
