@@ -12,10 +12,10 @@ use crate::base::rng::Seed;
 use crate::base::units::TokenRate;
 use crate::client::control;
 use crate::planner::recommendation::Recommendation;
+use crate::report::terminal;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{TraceFormat, TraceSource};
 use crate::scenario::plan::Provenance;
-use crate::report::terminal;
 use crate::workload::trace;
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,10 @@ pub(crate) fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
     let url = match args.url.clone().or_else(|| std::env::var("DATABRICKS_HOST").ok()) {
         Some(url) if url.contains("://") => url,
         Some(host) => format!("https://{host}"),
-        None => return Err(Failure::new(Exit::Usage, "no workspace: neither --url nor DATABRICKS_HOST is set").with_hint("for example --url https://my-workspace.cloud.databricks.com")),
+        None => {
+            return Err(Failure::new(Exit::Usage, "no workspace: neither --url nor DATABRICKS_HOST is set")
+                .with_hint("for example --url https://my-workspace.cloud.databricks.com"));
+        }
     };
     guard::host_of(&url)?;
     info(args, &url, printer)
@@ -43,7 +46,12 @@ fn info(args: &EndpointInfoArgs, url: &str, printer: &Printer) -> Outcome {
             (None, None) => "no chunk size in the answer".to_owned(),
         };
         let kind = found.model_type.as_deref().unwrap_or("type not told");
-        printer.data(&format!("{} version {}: {}, {kind}; {chunk}", args.model, args.version, if found.optimizable { "optimizable" } else { "NOT optimizable" }));
+        printer.data(&format!(
+            "{} version {}: {}, {kind}; {chunk}",
+            args.model,
+            args.version,
+            if found.optimizable { "optimizable" } else { "NOT optimizable" }
+        ));
         if let Some(message) = &found.message {
             printer.data(&format!("the control plane says: {message}"));
         }

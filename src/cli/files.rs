@@ -59,7 +59,9 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
 /// The failure for a place that cannot be written.
 pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     let hint = match error.kind() {
-        std::io::ErrorKind::StorageFull => "the disk is full; what was recorded before stays readable: `plimsoll report RUN` recovers it once there is room",
+        std::io::ErrorKind::StorageFull => {
+            "the disk is full; what was recorded before stays readable: `plimsoll report RUN` recovers it once there is room"
+        }
         std::io::ErrorKind::PermissionDenied => "choose a folder you may write to with --out",
         _ => "choose another folder with --out",
     };

@@ -4,8 +4,8 @@ use super::args::LoadArgs;
 use super::exit::{Exit, Failure};
 use super::printer::Printer;
 use super::results::{self, Ending, RunFolder};
-use super::signals::Signals;
 use super::scenario::{self, Recordings};
+use super::signals::Signals;
 use super::{embedded, guard, progress};
 use crate::base::clock::Clock;
 use crate::client::auth::{self, Secret};
@@ -83,7 +83,8 @@ pub(crate) fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Re
 pub(crate) fn prepare_with(experiment: &Experiment, recordings: Recordings) -> Result<Ready, Failure> {
     let target = &experiment.scenario.target;
     let vocabulary = scenario::vocabulary(experiment)?;
-    let token = auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    let token =
+        auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
     let endpoint = if target.url.is_none() { Some(embedded::start(experiment)?) } else { None };
     let url = endpoint.as_ref().map(serve::Handle::url).or_else(|| target.url.clone()).unwrap_or_default();
     let ready = Ready { recordings, vocabulary, token, endpoint, url };
@@ -125,7 +126,8 @@ pub(crate) fn once_in(
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
     budget.check(&experiment).map_err(|e| {
-        Failure::new(Exit::Refused, format!("refusing to start: {e}")).with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
+        Failure::new(Exit::Refused, format!("refusing to start: {e}"))
+            .with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
     })?;
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let manifest = manifest(&experiment, ready, cores);
@@ -228,5 +230,40 @@ pub(crate) fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
         Exit::Inconclusive
     } else {
         Exit::Good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::diag::{Severity, Warning};
+    use crate::base::rng::Seed;
+    use crate::base::time::Nanos;
+    use crate::measure::recorder::{Expectations, Recorder};
+    use crate::measure::summary::{ClientFacts, Objective};
+    use crate::record::manifest::HostFacts;
+    use crate::scenario::check::check;
+
+    fn document(verdicts: &[ObjectiveVerdict], valid: bool) -> RunDocument {
+        let text = b"name = \"t\"\n[load]\narrivals = { poisson = { rate = \"1/s\" } }\n";
+        let scenario = check("t.toml", text, Path::new("."), &[], Seed(1)).unwrap().scenario;
+        let recorder = Recorder::new(&scenario.slo, (Nanos::ZERO, Nanos::from_secs(1)), Nanos::from_secs(1));
+        let mut summary = recorder.finish(Nanos::from_secs(1), ClientFacts::default(), Expectations::default());
+        summary.validity.valid = valid;
+        summary.validity.warnings = vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), hint: String::new() }];
+        summary.objectives = verdicts.iter().map(|&verdict| Objective { text: String::new(), measured: String::new(), verdict }).collect();
+        let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
+        RunDocument::new(manifest, scenario, summary)
+    }
+
+    #[test]
+    fn a_signal_comes_before_validity_before_objectives() {
+        use ObjectiveVerdict::{Met, NotMet, Undecided};
+        assert_eq!(verdict(&document(&[Met], true), None), Exit::Good);
+        assert_eq!(verdict(&document(&[], true), None), Exit::Good);
+        assert_eq!(verdict(&document(&[Met, Undecided], true), None), Exit::Inconclusive);
+        assert_eq!(verdict(&document(&[NotMet, Undecided], true), None), Exit::SloNotMet);
+        assert_eq!(verdict(&document(&[NotMet], false), None), Exit::Invalid);
+        assert_eq!(verdict(&document(&[NotMet], false), Some(Exit::Interrupted)), Exit::Interrupted);
     }
 }

@@ -9,8 +9,8 @@ use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
 use crate::planner::{self, PlanProgress};
 use crate::record::request::RequestRecord;
-use crate::report::{self as render, FitRow};
 use crate::report::html::PlanExtras;
+use crate::report::{self as render, FitRow};
 use crate::scenario::endpoint::{EndpointSpec, StepLaw};
 use crate::scenario::experiment::Experiment;
 use crate::scenario::plan::Provenance;
@@ -71,15 +71,25 @@ fn steps_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         steps = vec![folder.to_owned()];
     }
     if steps.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{} is neither a run nor a sweep", folder.display())).with_hint("expected a folder written by `plimsoll run` or `plimsoll sweep`"));
+        return Err(Failure::new(Exit::Usage, format!("{} is neither a run nor a sweep", folder.display()))
+            .with_hint("expected a folder written by `plimsoll run` or `plimsoll sweep`"));
     }
     Ok(steps)
 }
 
 /// The step law behind measured records. Batch cap, budget and key-value size are taken from `[endpoint]`; the law itself is not.
 pub(crate) fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<RequestRecord>)>) -> Result<Model, Failure> {
-    let base = EndpointSpec { step: StepLaw::default(), noise: 0.0, max_chunks: experiment.scenario.endpoint.min_chunks, ..experiment.scenario.endpoint.clone() };
-    let input = FitInput { steps: runs.iter().map(|(_, r)| r.as_slice()).collect(), offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(), base: &base };
+    let base = EndpointSpec {
+        step: StepLaw::default(),
+        noise: 0.0,
+        max_chunks: experiment.scenario.endpoint.min_chunks,
+        ..experiment.scenario.endpoint.clone()
+    };
+    let input = FitInput {
+        steps: runs.iter().map(|(_, r)| r.as_slice()).collect(),
+        offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(),
+        base: &base,
+    };
     let fitted = fit::fit(&input, experiment.seed)
         .map_err(|e| Failure::from_error(Exit::Inconclusive, &e).with_hint("sweep at least two rates with streamed answers, one of them low"))?;
     Ok(Model { spec: fitted.spec.clone(), source: Provenance::Measured, fitted: Some(fitted), runs: runs.into_iter().map(|(d, _)| d).collect() })

@@ -36,7 +36,14 @@ pub(crate) fn read_file(path: &Path, overrides: &[Override], seed: Seed, printer
 }
 
 /// The same for a text that need not be a file (the demo's own scenario).
-pub(crate) fn from_text(name: &str, text: &[u8], base_dir: &Path, overrides: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn from_text(
+    name: &str,
+    text: &[u8],
+    base_dir: &Path,
+    overrides: &[Override],
+    seed: Seed,
+    printer: &Printer,
+) -> Result<Experiment, Failure> {
     check(name, text, base_dir, overrides, seed).map_err(|found| {
         printer.error_text(&faults::draw(&found, &String::from_utf8_lossy(text), printer.color_err));
         let plural = if found.len() == 1 { "fault" } else { "faults" };

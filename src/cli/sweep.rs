@@ -53,11 +53,13 @@ pub(crate) fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure>
             sweep.users.iter().map(|&users| at(Arrivals::Closed { users, think: *think, ramp_up: *ramp_up })).collect()
         }
         Arrivals::Trace { .. } => {
-            return Err(Failure::new(Exit::Usage, "a trace replay has no rate to sweep").with_hint("use --request-rate 1, or arrivals = { poisson = … }, with sweep.rates"));
+            return Err(Failure::new(Exit::Usage, "a trace replay has no rate to sweep")
+                .with_hint("use --request-rate 1, or arrivals = { poisson = … }, with sweep.rates"));
         }
     };
     if steps.is_empty() {
-        return Err(Failure::new(Exit::Usage, "the scenario names no load steps").with_hint("--set 'sweep.rates=[\"1/s\", \"2/s\", \"4/s\"]' (or sweep.users for a closed loop)"));
+        return Err(Failure::new(Exit::Usage, "the scenario names no load steps")
+            .with_hint("--set 'sweep.rates=[\"1/s\", \"2/s\", \"4/s\"]' (or sweep.users for a closed loop)"));
     }
     Ok(steps)
 }

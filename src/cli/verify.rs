@@ -50,7 +50,9 @@ pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
 fn read_plan(path: &Path) -> Result<(Recommendation, Model), Failure> {
     let folder = if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
     let file = if path.is_dir() { folder.join("plan.json") } else { path.to_owned() };
-    let parse = |e: serde_json::Error, file: &Path| Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()));
+    let parse = |e: serde_json::Error, file: &Path| {
+        Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()))
+    };
     let plan: Recommendation = serde_json::from_slice(&files::read(&file, "plan", 256 << 20)?).map_err(|e| parse(e, &file))?;
     let model_file = folder.join("model.json");
     let spec: EndpointSpec = serde_json::from_slice(&files::read(&model_file, "model", 1 << 20)?).map_err(|e| parse(e, &model_file))?;
@@ -81,7 +83,13 @@ pub(crate) fn compare(experiment: &Experiment, model: &Model, ready: &Ready, don
     ] {
         for percentile in ["p50", "p90", "p95"] {
             if let (Some(measured_ms), Some(predicted_ms)) = (m.at(percentile), p.at(percentile)) {
-                rows.push(FitRow { step: "verification".to_owned(), metric: metric.to_owned(), percentile: percentile.to_owned(), measured_ms, predicted_ms });
+                rows.push(FitRow {
+                    step: "verification".to_owned(),
+                    metric: metric.to_owned(),
+                    percentile: percentile.to_owned(),
+                    measured_ms,
+                    predicted_ms,
+                });
             }
         }
     }

@@ -40,14 +40,29 @@ impl Budget {
         let limits = &experiment.scenario.limits;
         let requests = self.expected.requests;
         if requests > limits.requests as f64 {
-            return Err(Exceeded { what: "the expected number of requests,", planned: format!("{requests:.0},"), key: "requests", limit: limits.requests.to_string() });
+            return Err(Exceeded {
+                what: "the expected number of requests,",
+                planned: format!("{requests:.0},"),
+                key: "requests",
+                limit: limits.requests.to_string(),
+            });
         }
         let tokens = self.expected.input_tokens + self.expected.output_tokens;
         if tokens > limits.tokens as f64 {
-            return Err(Exceeded { what: "the expected number of tokens,", planned: format!("{tokens:.0},"), key: "tokens", limit: limits.tokens.to_string() });
+            return Err(Exceeded {
+                what: "the expected number of tokens,",
+                planned: format!("{tokens:.0},"),
+                key: "tokens",
+                limit: limits.tokens.to_string(),
+            });
         }
         if self.longest > limits.duration.nanos() {
-            return Err(Exceeded { what: "the longest wall time,", planned: format!("{},", self.longest), key: "duration", limit: limits.duration.to_string() });
+            return Err(Exceeded {
+                what: "the longest wall time,",
+                planned: format!("{},", self.longest),
+                key: "duration",
+                limit: limits.duration.to_string(),
+            });
         }
         Ok(())
     }
