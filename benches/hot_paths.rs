@@ -41,7 +41,8 @@ fn sse_events_in_pieces_of_1400_bytes(bencher: Bencher<'_, '_>) {
 }
 
 fn workload() -> Workload {
-    let lengths = Lengths::Independent { input: Marginal::Lognormal { median: 700.0, sigma: 1.0 }, output: Marginal::Lognormal { median: 150.0, sigma: 0.7 } };
+    let lengths =
+        Lengths::Independent { input: Marginal::Lognormal { median: 700.0, sigma: 1.0 }, output: Marginal::Lognormal { median: 150.0, sigma: 0.7 } };
     Workload { lengths, max_input: 6000, max_output: 1000, ..Workload::default() }
 }
 
@@ -77,13 +78,15 @@ fn prompts_of_2000_tokens(bencher: Bencher<'_, '_>) {
 fn requests_simulated(bencher: Bencher<'_, '_>, replicas: u32) {
     let spec = EndpointSpec { min_chunks: replicas, max_chunks: replicas, noise: 0.0, ..EndpointSpec::default() };
     let rate = 1.2 * f64::from(replicas);
-    bencher.counter(ItemsCount::new(20_000_usize)).with_inputs(|| schedule(rate, Nanos::from_secs_f64(20_000.0 / rate))).bench_values(|mut schedule| {
-        let mut endpoint = Endpoint::new(&spec, Seed(1), Detail::Requests);
-        let patience = Patience { total: Nanos::from_secs(300), first_byte: Nanos::from_secs(300) };
-        let mut ok = 0_u64;
-        virtual_time::run(&mut schedule, &mut endpoint, patience, &mut |record| ok += u64::from(record.is_ok()));
-        ok
-    });
+    bencher.counter(ItemsCount::new(20_000_usize)).with_inputs(|| schedule(rate, Nanos::from_secs_f64(20_000.0 / rate))).bench_values(
+        |mut schedule| {
+            let mut endpoint = Endpoint::new(&spec, Seed(1), Detail::Requests);
+            let patience = Patience { total: Nanos::from_secs(300), first_byte: Nanos::from_secs(300) };
+            let mut ok = 0_u64;
+            virtual_time::run(&mut schedule, &mut endpoint, patience, &mut |record| ok += u64::from(record.is_ok()));
+            ok
+        },
+    );
 }
 
 fn records() -> Vec<RequestRecord> {

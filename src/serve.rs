@@ -50,7 +50,7 @@ pub enum Error {
 /// - The simulated model counts words: input tokens are the words of the prompt (chat: of all messages), each output token is one word.
 ///   Every answer has exactly `max_tokens` tokens (16 if the body names none).
 /// - Prefixes are cached in blocks of 16 words; `usage` tells how many were found.
-/// - Events go out at their simulated instants, about 0.1 ms late on a quiet machine; lateness does not add up.
+/// - Events go out about 0.1 ms after their simulated instants where a core is free; lateness does not add up.
 pub async fn run(
     listener: TcpListener,
     spec: EndpointSpec,

@@ -18,7 +18,21 @@ fn plimsoll() -> Command {
 /// A run of the smoke scenario, shortened, into a fresh folder.
 fn smoke(out: &TempDir, more: &[&str]) -> Output {
     let mut command = plimsoll();
-    command.args(["run", SMOKE, "--seed", "7", "--quiet", "--set", "load.warmup=200ms", "--set", "load.measure=1s", "--out"]).arg(out.path()).args(more);
+    command.args([
+        "run",
+        SMOKE,
+        "--seed",
+        "7",
+        "--quiet",
+        "--set",
+        "load.warmup=200ms",
+        "--set",
+        "load.measure=1s",
+        "--set",
+        "slo={errors=\"1%\"}",
+        "--out",
+    ]);
+    command.arg(out.path()).args(more);
     command.output().unwrap()
 }
 
@@ -46,7 +60,7 @@ fn assert_identity(document: &serde_json::Value) {
     assert_eq!(a["due"].as_u64().unwrap(), sum, "{a}");
 }
 
-/// A server that answers every request with the same bytes, until the test ends.
+/// A server that is there (every GET is answered with 200) and answers every POST with the same bytes, until the test ends.
 fn canned(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -64,6 +78,11 @@ fn answer_all(mut stream: TcpStream, answer: &str) {
     loop {
         let mut length = 0;
         let mut line = String::new();
+        if reader.read_line(&mut line).is_err() || line.is_empty() {
+            return;
+        }
+        let is_get = line.starts_with("GET ");
+        line.clear();
         while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
             if let Some(v) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = v.trim().parse().unwrap();
@@ -74,10 +93,19 @@ fn answer_all(mut stream: TcpStream, answer: &str) {
             return;
         }
         let mut body = vec![0; length];
+        let there = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"data\":[]}";
+        let answer = if is_get { there } else { answer };
         if reader.read_exact(&mut body).is_err() || stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+/// A run that ended as expected, or that says of itself that this machine was too busy to measure (13): then the document must say so too.
+fn assert_code(output: &Output, out: &TempDir, expected: i32) {
+    let document = document(&only_run(out.path()));
+    let valid = document["summary"]["validity"]["valid"] == true;
+    assert_eq!(output.status.code(), Some(if valid { expected } else { 13 }), "{}{}", stderr(output), stdout(output));
 }
 
 fn outcome_count(document: &serde_json::Value, outcome: &str) -> u64 {
@@ -88,7 +116,7 @@ fn outcome_count(document: &serde_json::Value, outcome: &str) -> u64 {
 fn a_run_leaves_every_file_and_keeps_the_identity() {
     let out = TempDir::new().unwrap();
     let output = smoke(&out, &["--format", "json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_code(&output, &out, 0);
     let run = only_run(out.path());
     for file in ["requests.log", "run.json", "requests.parquet", "latency.hlog", "report.html", "summary.md", "junit.xml"] {
         assert!(run.join(file).metadata().unwrap().len() > 0, "{file}");
@@ -188,6 +216,25 @@ fn refusals_are_classed_and_make_the_run_invalid() {
     }
 }
 
+/// A token that is not accepted, or a path that is not there, is told before the first request.
+#[test]
+fn a_refused_probe_is_20_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+        }
+    });
+    let out = TempDir::new().unwrap();
+    let output = smoke(&out, &["--url", &url]);
+    assert_eq!(output.status.code(), Some(20), "{}", stderr(&output));
+    assert!(stderr(&output).contains("401") && stderr(&output).contains("bearer_env"), "{}", stderr(&output));
+}
+
 #[test]
 fn a_place_that_cannot_be_written_is_21() {
     let dir = TempDir::new().unwrap();
@@ -284,10 +331,10 @@ fn a_closed_pipe_is_success() {
 fn an_objective_not_met_is_11_and_too_few_samples_are_12() {
     let out = TempDir::new().unwrap();
     let output = smoke(&out, &["--set", "slo.e2e={p50=\"1ms\"}", "--set", "load.measure=4s"]);
-    assert_eq!(output.status.code(), Some(11), "{}", stdout(&output));
+    assert_code(&output, &out, 11);
     let out = TempDir::new().unwrap();
     let output = smoke(&out, &["--set", "slo={e2e={\"p99.9\"=\"60s\"}}"]);
-    assert_eq!(output.status.code(), Some(12), "{}", stdout(&output));
+    assert_code(&output, &out, 12);
 }
 
 /// forall scenario, seed: the same seed gives the same requests, whatever the number of workers.
@@ -296,7 +343,7 @@ fn the_same_seed_gives_the_same_schedule_with_any_number_of_workers() {
     let lengths = |workers: &str| {
         let out = TempDir::new().unwrap();
         let output = smoke(&out, &["--workers", workers]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_code(&output, &out, 0);
         let t = document(&only_run(out.path()))["summary"]["tokens"].clone();
         (t["input_asked"].clone(), t["output_asked"].clone(), t["requests"].clone())
     };

@@ -1,5 +1,7 @@
 //! The live endpoint as a client sees it, over a bare socket.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its premise fails")]
+
 use plimsoll::base::rng::Seed;
 use plimsoll::base::units::{Share, TimeSpan};
 use plimsoll::scenario::endpoint::{EndpointSpec, StepLaw};

@@ -1,5 +1,7 @@
 //! One state machine, three drivers that must agree to the nanosecond: skipping ahead, token by token, and live with late wake-ups.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its premise fails")]
+
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Share, TimeSpan, TokenRate};

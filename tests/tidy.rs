@@ -58,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("csv", &["workload/trace"]),
     ("flate2", &["workload/trace"]),
     ("hdrhistogram", &["measure"]),
+    ("http_body", &["serve"]),
     ("http_body_util", &["client"]),
     ("hyper", &["client"]),
     ("hyper_util", &["client"]),
@@ -251,7 +252,8 @@ fn every_file_is_declared() {
             Some((parent, name)) => (format!("src/{parent}.rs"), name),
             None => ("src/lib.rs".to_owned(), inner),
         };
-        let declared = sources.iter().find(|(p, _)| *p == parent).is_some_and(|(_, text)| text.lines().any(|l| l.trim_end().ends_with(&format!("mod {name};"))));
+        let declared =
+            sources.iter().find(|(p, _)| *p == parent).is_some_and(|(_, text)| text.lines().any(|l| l.trim_end().ends_with(&format!("mod {name};"))));
         assert!(declared, "{path} is not declared in {parent}");
     }
 }
@@ -260,7 +262,22 @@ fn every_file_is_declared() {
 #[test]
 fn top_level_is_as_designed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["Cargo.toml", "src", "scenarios", "benches", "reports", "README.md", "docs", "tests", ".ci/run", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE", "deny.toml"] {
+    for name in [
+        "Cargo.toml",
+        "src",
+        "scenarios",
+        "benches",
+        "reports",
+        "README.md",
+        "docs",
+        "tests",
+        ".ci/run",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "NOTICE",
+        "deny.toml",
+    ] {
         assert!(root.join(name).exists(), "{name} is missing");
     }
 }

@@ -12,6 +12,7 @@ use crate::base::rng::Seed;
 use crate::base::units::TokenRate;
 use crate::client::control;
 use crate::planner::recommendation::Recommendation;
+use crate::report::terminal;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{TraceFormat, TraceSource};
 use crate::scenario::plan::Provenance;
@@ -24,7 +25,7 @@ const SCENARIO: &str = include_str!("../../scenarios/demo.toml");
 const TRACE: &[u8] = include_bytes!("../../scenarios/traces/azure_conv_2023.csv");
 
 /// Runs the loop.
-pub fn run(args: &DemoArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &DemoArgs, printer: &Printer) -> Outcome {
     let clock = Clock::start();
     let mut experiment = scenario::from_text("scenarios/demo.toml", SCENARIO.as_bytes(), Path::new("."), &[], Seed(args.seed), printer)?;
     let recordings = scenario::material_by(&experiment, &mut |source| built_in(source))?;
@@ -36,7 +37,7 @@ pub fn run(args: &DemoArgs, printer: &Printer) -> Outcome {
     ask_chunk_size(&mut experiment, printer)?;
 
     printer.talk("2/5 measuring: one load step after another");
-    let ready = load::prepare_with(&experiment, &loader, recordings)?;
+    let ready = load::prepare_with(&experiment, recordings)?;
     let steps = sweep::all(&sweep::steps(&experiment)?, &ready, &loader, &folder)?;
     if let Some(exit) = signals.stopped() {
         return Ok(exit);
@@ -84,7 +85,7 @@ fn ask_chunk_size(experiment: &mut Experiment, printer: &Printer) -> Result<(), 
         .build()
         .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
     let info = runtime
-        .block_on(control::chunk_size(&embedded::url(&endpoint), &plan.entity.name, &plan.entity.version, None))
+        .block_on(control::chunk_size(&endpoint.url(), &plan.entity.name, &plan.entity.version, None))
         .map_err(|e| Failure::from_error(Exit::Unreachable, &e))?;
     if let Some(size) = info.throughput_chunk_size {
         plan.chunk.size = TokenRate(size);
@@ -97,7 +98,7 @@ fn ask_chunk_size(experiment: &mut Experiment, printer: &Printer) -> Result<(), 
 fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Model, loader: &Loader<'_>, folder: &Path) -> Result<Extras, Failure> {
     let peak = verify::at_peak(experiment, plan)?;
     let recordings = scenario::material_by(&peak, &mut |source| built_in(source))?;
-    let ready = load::prepare_with(&peak, loader, recordings)?;
+    let ready = load::prepare_with(&peak, recordings)?;
     let place = folder.join("verify");
     let make = || -> Result<PathBuf, Failure> {
         super::files::make_folder(&place)?;
@@ -111,9 +112,8 @@ fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Mod
 fn tell(plan: &Recommendation, extras: &Extras, folder: &Path, clock: &Clock, printer: &Printer) -> Result<(), Failure> {
     plan::print(plan, printer)?;
     if printer.format == Format::Text {
-        printer.data(&crate::report::terminal::predictions(&extras.checks));
         if let Some(document) = &extras.verify {
-            printer.data(&crate::report::terminal::verified(document));
+            printer.data(&terminal::verification(plan, document, &extras.checks, printer.paint()));
         }
         printer.data(&format!("report: {}", folder.join("report.html").display()));
     }

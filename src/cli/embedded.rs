@@ -5,14 +5,8 @@ use crate::scenario::experiment::Experiment;
 use crate::serve;
 
 /// Starts it on a thread of its own; dropping the handle stops it.
-pub fn start(experiment: &Experiment) -> Result<serve::Handle, Failure> {
+pub(crate) fn start(experiment: &Experiment) -> Result<serve::Handle, Failure> {
     let scenario = &experiment.scenario;
     serve::spawn_in_thread(scenario.endpoint.clone(), scenario.target.model.clone(), experiment.seed)
         .map_err(|e| Failure::from_error(Exit::Unreachable, &e).with_hint("the simulated endpoint could not be started on 127.0.0.1"))
-}
-
-/// The base URL of a started endpoint.
-#[must_use]
-pub fn url(handle: &serve::Handle) -> String {
-    format!("http://{}", handle.addr)
 }

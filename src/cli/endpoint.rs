@@ -9,12 +9,15 @@ use crate::scenario::target::Auth;
 use std::path::Path;
 
 /// Asks the control plane.
-pub fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
+pub(crate) fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
     let EndpointCommand::Info(args) = command;
     let url = match args.url.clone().or_else(|| std::env::var("DATABRICKS_HOST").ok()) {
         Some(url) if url.contains("://") => url,
         Some(host) => format!("https://{host}"),
-        None => return Err(Failure::new(Exit::Usage, "no workspace: neither --url nor DATABRICKS_HOST is set").with_hint("for example --url https://my-workspace.cloud.databricks.com")),
+        None => {
+            return Err(Failure::new(Exit::Usage, "no workspace: neither --url nor DATABRICKS_HOST is set")
+                .with_hint("for example --url https://my-workspace.cloud.databricks.com"));
+        }
     };
     guard::host_of(&url)?;
     info(args, &url, printer)
@@ -33,7 +36,7 @@ fn info(args: &EndpointInfoArgs, url: &str, printer: &Printer) -> Outcome {
         .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
     let found = runtime
         .block_on(control::chunk_size(url, &args.model, &args.version, token.as_ref()))
-        .map_err(|e| Failure::from_error(Exit::Unreachable, &e).with_hint(e.hint()))?;
+        .map_err(|e| Failure::from_error(Exit::Unreachable, &e))?;
     if printer.format == Format::Json {
         printer.data(&format!("{:#}", serde_json::json!(found)));
     } else {
@@ -43,7 +46,12 @@ fn info(args: &EndpointInfoArgs, url: &str, printer: &Printer) -> Outcome {
             (None, None) => "no chunk size in the answer".to_owned(),
         };
         let kind = found.model_type.as_deref().unwrap_or("type not told");
-        printer.data(&format!("{} version {}: {}, {kind}; {chunk}", args.model, args.version, if found.optimizable { "optimizable" } else { "NOT optimizable" }));
+        printer.data(&format!(
+            "{} version {}: {}, {kind}; {chunk}",
+            args.model,
+            args.version,
+            if found.optimizable { "optimizable" } else { "NOT optimizable" }
+        ));
         if let Some(message) = &found.message {
             printer.data(&format!("the control plane says: {message}"));
         }

@@ -7,9 +7,12 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 /// Lines longer than this are not drawn: the place is told in words.
 const LONGEST_LINE: usize = 400;
 
+/// What stands for a value that may be a secret.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// Every fault, drawn, one after the other. `text` is the file as read; faults without a place stand for themselves.
 #[must_use]
-pub fn draw(faults: &[Fault], text: &str, color: bool) -> String {
+pub(crate) fn draw(faults: &[Fault], text: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let drawn: Vec<String> = faults.iter().map(|fault| draw_one(&renderer, fault, text)).collect();
     drawn.join("\n\n")
@@ -22,7 +25,9 @@ fn draw_one(renderer: &Renderer, fault: &Fault, text: &str) -> String {
         let span = place.span.start.min(text.len())..place.span.end.min(text.len());
         let line_start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
         let line_end = text[span.start..].find('\n').map_or(text.len(), |i| span.start + i);
-        let drawable = line_end - line_start <= LONGEST_LINE && text.is_char_boundary(span.start) && text.is_char_boundary(span.end);
+        // A value that may be a secret is not shown, and neither is its line.
+        let secret = fault.found.as_deref() == Some(NOT_SHOWN);
+        let drawable = !secret && line_end - line_start <= LONGEST_LINE && text.is_char_boundary(span.start) && text.is_char_boundary(span.end);
         if drawable && !text.is_empty() {
             // A span over many lines is drawn at its first line.
             let span = span.start..span.end.min(line_end).max(span.start);
@@ -46,7 +51,7 @@ fn draw_one(renderer: &Renderer, fault: &Fault, text: &str) -> String {
 
 /// Every fault in one line each, for programs: `file:line:col: key: message`.
 #[must_use]
-pub fn list(faults: &[Fault]) -> serde_json::Value {
+pub(crate) fn list(faults: &[Fault]) -> serde_json::Value {
     faults
         .iter()
         .map(|f| {

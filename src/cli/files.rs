@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 /// Reads a file of at most `limit` bytes.
-pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, Failure> {
     let failed = |e: &std::io::Error| Failure::new(Exit::Usage, format!("cannot read {what} {}: {e}", path.display()));
     let file = File::open(path).map_err(|e| failed(&e))?;
     let meta = file.metadata().map_err(|e| failed(&e))?;
@@ -24,7 +24,7 @@ pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Opens a file for streaming.
-pub fn open(path: &Path, what: &str) -> Result<File, Failure> {
+pub(crate) fn open(path: &Path, what: &str) -> Result<File, Failure> {
     let file = File::open(path).map_err(|e| Failure::new(Exit::Usage, format!("cannot read {what} {}: {e}", path.display())))?;
     match file.metadata() {
         Ok(meta) if meta.is_dir() => Err(Failure::new(Exit::Usage, format!("cannot read {what} {}: it is a folder", path.display()))),
@@ -33,12 +33,12 @@ pub fn open(path: &Path, what: &str) -> Result<File, Failure> {
 }
 
 /// Writes a file beside its final place and moves it there: readers see the old one or the new one, whole.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_with(path, |out| out.write_all(bytes))
 }
 
 /// The same, for content that is made while it is written.
-pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), Failure> {
+pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), Failure> {
     let failed = |e: &std::io::Error| unwritable(path, e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".plimsoll-").tempfile_in(folder).map_err(|e| failed(&e))?;
@@ -52,14 +52,16 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
 }
 
 /// Makes a folder and its parents.
-pub fn make_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).map_err(|e| unwritable(path, &e))
 }
 
 /// The failure for a place that cannot be written.
-pub fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     let hint = match error.kind() {
-        std::io::ErrorKind::StorageFull => "the disk is full; what was recorded before stays readable: `plimsoll report RUN` recovers it once there is room",
+        std::io::ErrorKind::StorageFull => {
+            "the disk is full; what was recorded before stays readable: `plimsoll report RUN` recovers it once there is room"
+        }
         std::io::ErrorKind::PermissionDenied => "choose a folder you may write to with --out",
         _ => "choose another folder with --out",
     };

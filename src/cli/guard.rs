@@ -4,7 +4,7 @@ use super::exit::{Exit, Failure};
 use std::net::IpAddr;
 
 /// The host of a base URL, lower case, without a trailing dot or brackets.
-pub fn host_of(url: &str) -> Result<String, Failure> {
+pub(crate) fn host_of(url: &str) -> Result<String, Failure> {
     let bad = |why: &str| {
         Failure::new(Exit::Usage, format!("target.url: {url:?} is not a base URL: {why}"))
             .with_hint("write scheme, host and port, e.g. \"http://127.0.0.1:8000\" or \"https://my-workspace.cloud.databricks.com\"")
@@ -23,7 +23,7 @@ pub fn host_of(url: &str) -> Result<String, Failure> {
 }
 
 /// Refuses a host that is neither this machine nor named by the user.
-pub fn check(url: &str, allowed: &[String], confirmed: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn check(url: &str, allowed: &[String], confirmed: Option<&str>) -> Result<(), Failure> {
     let host = host_of(url)?;
     if is_loopback(&host) || allowed.iter().any(|a| normal(a) == host) || confirmed.is_some_and(|c| normal(c) == host) {
         return Ok(());

@@ -9,11 +9,14 @@ use crate::scenario::load::{Columns, TimestampUnit, TraceFormat, TraceSource};
 use crate::workload::learn;
 
 /// Reads, describes, and writes a scenario when a folder is given.
-pub fn run(args: &LearnArgs, printer: &Printer) -> Outcome {
-    let source = TraceSource { path: args.trace.clone(), format: format(&args.trace_format)?, columns: args.columns.as_deref().map(columns).transpose()? };
+pub(crate) fn run(args: &LearnArgs, printer: &Printer) -> Outcome {
+    let source =
+        TraceSource { path: args.trace.clone(), format: format(&args.trace_format)?, columns: args.columns.as_deref().map(columns).transpose()? };
     let rows = scenario::read_trace(&args.trace, &source, printer)?;
     if rows.rows.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{}: no usable row", args.trace.display())).with_hint("the notes above tell why rows were skipped"));
+        return Err(
+            Failure::new(Exit::Usage, format!("{}: no usable row", args.trace.display())).with_hint("the notes above tell why rows were skipped")
+        );
     }
     let learnt = learn::learn(&rows);
     match printer.format {
@@ -41,13 +44,15 @@ fn name_of(path: &std::path::Path) -> String {
 }
 
 fn format(text: &str) -> Result<TraceFormat, Failure> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
-        Failure::new(Exit::Usage, format!("--trace-format {text:?}: expected auto, azure, mooncake, burstgpt, table, csv or jsonl"))
-    })
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| Failure::new(Exit::Usage, format!("--trace-format {text:?}: expected auto, azure, mooncake, burstgpt, table, csv or jsonl")))
 }
 
 fn columns(map: &str) -> Result<Columns, Failure> {
-    let bad = |why: String| Failure::new(Exit::Usage, format!("--columns: {why}")).with_hint("for example --columns timestamp=ts,input=prompt_tokens,output=completion_tokens,unit=milliseconds");
+    let bad = |why: String| {
+        Failure::new(Exit::Usage, format!("--columns: {why}"))
+            .with_hint("for example --columns timestamp=ts,input=prompt_tokens,output=completion_tokens,unit=milliseconds")
+    };
     let (mut timestamp, mut input, mut output, mut unit) = (None, None, None, TimestampUnit::default());
     for part in map.split(',') {
         let (key, value) = part.split_once('=').ok_or_else(|| bad(format!("{part:?} is not KEY=COLUMN")))?;
@@ -55,9 +60,16 @@ fn columns(map: &str) -> Result<Columns, Failure> {
             "timestamp" => timestamp = Some(value.to_owned()),
             "input" => input = Some(value.to_owned()),
             "output" => output = Some(value.to_owned()),
-            "unit" => unit = serde_json::from_value(serde_json::Value::String(value.to_owned())).map_err(|_| bad(format!("unknown unit {value:?}")))?,
+            "unit" => {
+                unit = serde_json::from_value(serde_json::Value::String(value.to_owned())).map_err(|_| bad(format!("unknown unit {value:?}")))?
+            }
             other => return Err(bad(format!("unknown key {other:?}"))),
         }
     }
-    Ok(Columns { timestamp, timestamp_unit: unit, input: input.ok_or_else(|| bad("input is missing".to_owned()))?, output: output.ok_or_else(|| bad("output is missing".to_owned()))? })
+    Ok(Columns {
+        timestamp,
+        timestamp_unit: unit,
+        input: input.ok_or_else(|| bad("input is missing".to_owned()))?,
+        output: output.ok_or_else(|| bad("output is missing".to_owned()))?,
+    })
 }

@@ -4,8 +4,8 @@ use super::args::LoadArgs;
 use super::exit::{Exit, Failure};
 use super::printer::Printer;
 use super::results::{self, Ending, RunFolder};
-use super::signals::Signals;
 use super::scenario::{self, Recordings};
+use super::signals::Signals;
 use super::{embedded, guard, progress};
 use crate::base::clock::Clock;
 use crate::client::auth::{self, Secret};
@@ -26,39 +26,39 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How loads of this command are made.
-pub struct Loader<'a> {
+pub(crate) struct Loader<'a> {
     /// Where talk goes.
-    pub printer: &'a Printer,
+    pub(crate) printer: &'a Printer,
     /// What may stop it.
-    pub signals: &'a Signals,
+    pub(crate) signals: &'a Signals,
     /// Folder that run folders are made in.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Host named by `--confirm-host`.
-    pub confirm_host: Option<String>,
+    pub(crate) confirm_host: Option<String>,
     /// Worker threads, when asked for.
-    pub workers: Option<u32>,
+    pub(crate) workers: Option<u32>,
 }
 
 impl<'a> Loader<'a> {
     /// As the options say.
     #[must_use]
-    pub fn new(args: &LoadArgs, printer: &'a Printer, signals: &'a Signals) -> Self {
+    pub(crate) fn new(args: &LoadArgs, printer: &'a Printer, signals: &'a Signals) -> Self {
         Self { printer, signals, out: args.out.clone(), confirm_host: args.confirm_host.clone(), workers: args.workers }
     }
 }
 
 /// A load that has ended.
-pub struct Done {
+pub(crate) struct Done {
     /// Its document, written.
-    pub document: RunDocument,
+    pub(crate) document: RunDocument,
     /// Its folder.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// What a load needs that outlives it: read once, used by every step of a sweep.
-pub struct Ready {
+pub(crate) struct Ready {
     /// The recordings that the scenario names.
-    pub recordings: Recordings,
+    pub(crate) recordings: Recordings,
     vocabulary: Arc<Vocabulary>,
     token: Option<Secret>,
     /// The embedded endpoint, if the scenario names no URL.
@@ -67,7 +67,7 @@ pub struct Ready {
 }
 
 /// Guard, recordings, vocabulary, token, endpoint: everything that can fail before the first request.
-pub fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Ready, Failure> {
+pub(crate) fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Ready, Failure> {
     let target = &experiment.scenario.target;
     if let Some(url) = &target.url {
         guard::check(url, &target.allowed_hosts, loader.confirm_host.as_deref())?;
@@ -76,16 +76,17 @@ pub fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Ready, Fa
         loader.printer.talk("warning: TLS certificates are NOT verified (target.tls.insecure); the result says so");
     }
     let recordings = scenario::material(experiment, loader.printer)?;
-    prepare_with(experiment, loader, recordings)
+    prepare_with(experiment, recordings)
 }
 
 /// The same with recordings that have been read already.
-pub fn prepare_with(experiment: &Experiment, loader: &Loader<'_>, recordings: Recordings) -> Result<Ready, Failure> {
+pub(crate) fn prepare_with(experiment: &Experiment, recordings: Recordings) -> Result<Ready, Failure> {
     let target = &experiment.scenario.target;
     let vocabulary = scenario::vocabulary(experiment)?;
-    let token = auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    let token =
+        auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
     let endpoint = if target.url.is_none() { Some(embedded::start(experiment)?) } else { None };
-    let url = endpoint.as_ref().map(embedded::url).or_else(|| target.url.clone()).unwrap_or_default();
+    let url = endpoint.as_ref().map(serve::Handle::url).or_else(|| target.url.clone()).unwrap_or_default();
     let ready = Ready { recordings, vocabulary, token, endpoint, url };
     if ready.endpoint.is_none() {
         probe(experiment, &ready)?;
@@ -101,17 +102,18 @@ fn probe(experiment: &Experiment, ready: &Ready) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
     runtime
         .block_on(control::probe(&experiment.scenario.target, &experiment.base_dir, ready.token.as_ref()))
-        .map_err(|e| Failure::from_error(Exit::Unreachable, &e).with_hint(e.hint()))
+        .map(|_| ())
+        .map_err(|e| Failure::from_error(Exit::Unreachable, &e))
 }
 
 /// Loads once into a new run folder and writes everything. `label` names it in progress.
-pub fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
+pub(crate) fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
     let folder = || results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &now_utc());
     once_in(folder, experiment, ready, loader, label)
 }
 
 /// The same into the folder that `folder` makes, once nothing stands in the way of the load.
-pub fn once_in(
+pub(crate) fn once_in(
     folder: impl FnOnce() -> Result<PathBuf, Failure>,
     experiment: &Experiment,
     ready: &Ready,
@@ -124,7 +126,8 @@ pub fn once_in(
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
     budget.check(&experiment).map_err(|e| {
-        Failure::new(Exit::Refused, format!("refusing to start: {e}")).with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
+        Failure::new(Exit::Refused, format!("refusing to start: {e}"))
+            .with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
     })?;
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let manifest = manifest(&experiment, ready, cores);
@@ -205,14 +208,14 @@ fn manifest(experiment: &Experiment, ready: &Ready, cores: u32) -> Manifest {
 
 /// The wall time now, RFC 3339 in UTC, whole seconds.
 #[must_use]
-pub fn now_utc() -> String {
+pub(crate) fn now_utc() -> String {
     let ns = i128::from(Clock::start().wall_origin_ns());
     jiff::Timestamp::from_nanosecond(ns).map_or_else(|_| "1970-01-01T00:00:00Z".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// The exit code of a run: signals first, then validity, then objectives.
 #[must_use]
-pub fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
+pub(crate) fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
     let summary = &document.summary;
     let any = |verdict| summary.objectives.iter().any(|o| o.verdict == verdict);
     if let Some(exit) = stopped {
@@ -227,5 +230,40 @@ pub fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
         Exit::Inconclusive
     } else {
         Exit::Good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::diag::{Severity, Warning};
+    use crate::base::rng::Seed;
+    use crate::base::time::Nanos;
+    use crate::measure::recorder::{Expectations, Recorder};
+    use crate::measure::summary::{ClientFacts, Objective};
+    use crate::record::manifest::HostFacts;
+    use crate::scenario::check::check;
+
+    fn document(verdicts: &[ObjectiveVerdict], valid: bool) -> RunDocument {
+        let text = b"name = \"t\"\n[load]\narrivals = { poisson = { rate = \"1/s\" } }\n";
+        let scenario = check("t.toml", text, Path::new("."), &[], Seed(1)).unwrap().scenario;
+        let recorder = Recorder::new(&scenario.slo, (Nanos::ZERO, Nanos::from_secs(1)), Nanos::from_secs(1));
+        let mut summary = recorder.finish(Nanos::from_secs(1), ClientFacts::default(), Expectations::default());
+        summary.validity.valid = valid;
+        summary.validity.warnings = vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), hint: String::new() }];
+        summary.objectives = verdicts.iter().map(|&verdict| Objective { text: String::new(), measured: String::new(), verdict }).collect();
+        let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
+        RunDocument::new(manifest, scenario, summary)
+    }
+
+    #[test]
+    fn a_signal_comes_before_validity_before_objectives() {
+        use ObjectiveVerdict::{Met, NotMet, Undecided};
+        assert_eq!(verdict(&document(&[Met], true), None), Exit::Good);
+        assert_eq!(verdict(&document(&[], true), None), Exit::Good);
+        assert_eq!(verdict(&document(&[Met, Undecided], true), None), Exit::Inconclusive);
+        assert_eq!(verdict(&document(&[NotMet, Undecided], true), None), Exit::SloNotMet);
+        assert_eq!(verdict(&document(&[NotMet], false), None), Exit::Invalid);
+        assert_eq!(verdict(&document(&[NotMet], false), Some(Exit::Interrupted)), Exit::Interrupted);
     }
 }

@@ -9,29 +9,29 @@ use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
 use crate::planner::{self, PlanProgress};
 use crate::record::request::RequestRecord;
-use crate::report as render;
 use crate::report::html::PlanExtras;
+use crate::report::{self as render, FitRow};
 use crate::scenario::endpoint::{EndpointSpec, StepLaw};
 use crate::scenario::experiment::Experiment;
 use crate::scenario::plan::Provenance;
-use crate::sim::fit::{self, FitInput, Fitted};
+use crate::sim::fit::{self, FitFigure, FitInput, Fitted};
 use crate::workload::schedule::Material;
 use std::path::{Path, PathBuf};
 
 /// The model that a plan rests on.
-pub struct Model {
+pub(crate) struct Model {
     /// One chunk.
-    pub spec: EndpointSpec,
+    pub(crate) spec: EndpointSpec,
     /// Measured when it was fitted, assumed when it stands in the scenario.
-    pub source: Provenance,
+    pub(crate) source: Provenance,
     /// The fit, if there was one.
-    pub fitted: Option<Fitted>,
+    pub(crate) fitted: Option<Fitted>,
     /// The runs that it was fitted to.
-    pub runs: Vec<RunDocument>,
+    pub(crate) runs: Vec<RunDocument>,
 }
 
 /// Plans.
-pub fn run(args: &PlanArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Outcome {
     let experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
     if experiment.scenario.plan.is_none() {
         return Err(Failure::new(Exit::Usage, format!("{}: there is no [plan]", args.scenario.scenario.display()))
@@ -48,7 +48,7 @@ pub fn run(args: &PlanArgs, printer: &Printer) -> Outcome {
 
 /// The endpoint of the scenario, as it stands there.
 #[must_use]
-pub fn assumed(experiment: &Experiment) -> Model {
+pub(crate) fn assumed(experiment: &Experiment) -> Model {
     Model { spec: experiment.scenario.endpoint.clone(), source: Provenance::Assumed, fitted: None, runs: Vec::new() }
 }
 
@@ -71,22 +71,32 @@ fn steps_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         steps = vec![folder.to_owned()];
     }
     if steps.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{} is neither a run nor a sweep", folder.display())).with_hint("expected a folder written by `plimsoll run` or `plimsoll sweep`"));
+        return Err(Failure::new(Exit::Usage, format!("{} is neither a run nor a sweep", folder.display()))
+            .with_hint("expected a folder written by `plimsoll run` or `plimsoll sweep`"));
     }
     Ok(steps)
 }
 
 /// The step law behind measured records. Batch cap, budget and key-value size are taken from `[endpoint]`; the law itself is not.
-pub fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<RequestRecord>)>) -> Result<Model, Failure> {
-    let base = EndpointSpec { step: StepLaw::default(), noise: 0.0, max_chunks: experiment.scenario.endpoint.min_chunks, ..experiment.scenario.endpoint.clone() };
-    let input = FitInput { steps: runs.iter().map(|(_, r)| r.as_slice()).collect(), offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(), base: &base };
+pub(crate) fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<RequestRecord>)>) -> Result<Model, Failure> {
+    let base = EndpointSpec {
+        step: StepLaw::default(),
+        noise: 0.0,
+        max_chunks: experiment.scenario.endpoint.min_chunks,
+        ..experiment.scenario.endpoint.clone()
+    };
+    let input = FitInput {
+        steps: runs.iter().map(|(_, r)| r.as_slice()).collect(),
+        offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(),
+        base: &base,
+    };
     let fitted = fit::fit(&input, experiment.seed)
         .map_err(|e| Failure::from_error(Exit::Inconclusive, &e).with_hint("sweep at least two rates with streamed answers, one of them low"))?;
     Ok(Model { spec: fitted.spec.clone(), source: Provenance::Measured, fitted: Some(fitted), runs: runs.into_iter().map(|(d, _)| d).collect() })
 }
 
 /// Searches, with progress.
-pub fn recommend(experiment: &Experiment, model: &Model, material: &Material, printer: &Printer) -> Result<Recommendation, Failure> {
+pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Material, printer: &Printer) -> Result<Recommendation, Failure> {
     let bar = progress::of_steps(*printer, "plan");
     let mut told = 0;
     let mut show = |p: PlanProgress| {
@@ -104,41 +114,49 @@ pub fn recommend(experiment: &Experiment, model: &Model, material: &Material, pr
 
 /// What a plan's page shows beside the plan.
 #[derive(Default)]
-pub struct Extras {
+pub(crate) struct Extras {
     /// The run that verified it.
-    pub verify: Option<RunDocument>,
+    pub(crate) verify: Option<RunDocument>,
     /// Predicted beside measured, of the verification.
-    pub checks: Vec<render::html::FitRow>,
+    pub(crate) checks: Vec<FitRow>,
 }
 
 /// Writes plan.json, model.json, the request bodies, the page and the summary.
-pub fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: &Printer) -> Result<(), Failure> {
     files::write(&folder.join("plan.json"), &json(plan)?)?;
     files::write(&folder.join("model.json"), &json(&model.spec)?)?;
     files::write(&folder.join("create.json"), &json(&plan.create_body)?)?;
     files::write(&folder.join("resize.json"), &json(&plan.resize_body)?)?;
     files::write(&folder.join("summary.md"), render::markdown::plan(plan).as_bytes())?;
-    let rows = fit_rows(model);
-    let extras = PlanExtras { sweep: &model.runs, fit: &rows, verify: extras.verify.as_ref(), checks: &extras.checks };
+    let mut rows = fit_rows(model);
+    rows.extend(extras.checks.iter().cloned());
+    let made = load::now_utc();
+    let extras = PlanExtras { sweep: &model.runs, fit: &rows, verify: extras.verify.as_ref(), made_utc: &made };
     files::write(&folder.join("report.html"), render::html::plan_page(plan, &extras).as_bytes())?;
     printer.talk(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
 }
 
-fn fit_rows(model: &Model) -> Vec<render::html::FitRow> {
+fn fit_rows(model: &Model) -> Vec<FitRow> {
     let Some(fitted) = &model.fitted else { return Vec::new() };
-    fitted
-        .quality
-        .rows
-        .iter()
-        .map(|r| render::html::FitRow { step: r.step, metric: r.metric.clone(), percentile: r.percentile.clone(), measured_ms: r.measured_ms, predicted_ms: r.predicted_ms })
-        .collect()
+    let step = |number: u32| {
+        let run = (number as usize).checked_sub(1).and_then(|i| model.runs.get(i));
+        run.map_or_else(|| number.to_string(), |run| format!("{:.3} requests/s", run.summary.offered_rate))
+    };
+    let row = |f: &FitFigure| FitRow {
+        step: step(f.step),
+        metric: f.metric.clone(),
+        percentile: f.percentile.clone(),
+        measured_ms: f.measured_ms,
+        predicted_ms: f.predicted_ms,
+    };
+    fitted.quality.rows.iter().map(row).collect()
 }
 
 /// The plan on stdout in the form asked for.
-pub fn print(plan: &Recommendation, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn print(plan: &Recommendation, printer: &Printer) -> Result<(), Failure> {
     match printer.format {
-        Format::Text => printer.data(&render::terminal::plan(plan, printer.color)),
+        Format::Text => printer.data(&render::terminal::plan(plan, printer.paint())),
         Format::Md => printer.data(&render::markdown::plan(plan)),
         Format::Json => printer.data(&serde_json::to_string_pretty(plan).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?),
     }
@@ -147,7 +165,7 @@ pub fn print(plan: &Recommendation, printer: &Printer) -> Result<(), Failure> {
 
 /// Good when a size keeps the promise.
 #[must_use]
-pub fn verdict(plan: &Recommendation) -> Exit {
+pub(crate) fn verdict(plan: &Recommendation) -> Exit {
     if plan.chosen.is_some() { Exit::Good } else { Exit::SloNotMet }
 }
 

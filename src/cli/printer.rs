@@ -2,27 +2,28 @@
 
 use super::args::{Cli, Color, Format};
 use super::exit::Failure;
+use crate::report::terminal::Paint;
 use std::io::{IsTerminal, Write};
 
 /// How this invocation speaks.
 #[derive(Clone, Copy, Debug)]
-pub struct Printer {
+pub(crate) struct Printer {
     /// Form of data on stdout.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Talk on stderr is off.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Colour in text on stdout.
-    pub color: bool,
+    pub(crate) color: bool,
     /// Colour in text on stderr.
-    pub color_err: bool,
+    pub(crate) color_err: bool,
     /// stderr is a terminal: progress may redraw itself.
-    pub live: bool,
+    pub(crate) live: bool,
 }
 
 impl Printer {
     /// As the command line, the terminal and `NO_COLOR` say.
     #[must_use]
-    pub fn new(cli: &Cli) -> Self {
+    pub(crate) fn new(cli: &Cli) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         let color = |terminal: bool| match cli.color {
             Color::Auto => wanted && terminal,
@@ -33,8 +34,14 @@ impl Printer {
         Self { format: cli.format, quiet: cli.quiet, color: color(out), color_err: color(err), live: err && !cli.quiet }
     }
 
+    /// Whether text on stdout may carry colour, as `report` asks it.
+    #[must_use]
+    pub(crate) fn paint(&self) -> Paint {
+        if self.color { Paint::Color } else { Paint::Plain }
+    }
+
     /// Data, to stdout. A reader that has gone is not an error; a full disk behind a redirection is told once.
-    pub fn data(&self, text: &str) {
+    pub(crate) fn data(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         if let Err(error) = write!(out, "{text}{end}").and_then(|()| out.flush())
@@ -45,19 +52,19 @@ impl Printer {
     }
 
     /// Talk, to stderr, unless quiet.
-    pub fn talk(&self, text: &str) {
+    pub(crate) fn talk(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     }
 
     /// Text of an error that was drawn elsewhere, to stderr, always.
-    pub fn error_text(&self, text: &str) {
+    pub(crate) fn error_text(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// An error, to stderr, always.
-    pub fn error(&self, failure: &Failure) {
+    pub(crate) fn error(&self, failure: &Failure) {
         let mut err = std::io::stderr().lock();
         let _ = writeln!(err, "error: {}", failure.message);
         if let Some(hint) = &failure.hint {

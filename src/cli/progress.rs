@@ -16,14 +16,14 @@ const REDRAW: Duration = Duration::from_millis(200);
 const PLAIN: Nanos = Nanos::from_secs(5);
 
 /// A thread that shows the progress of a run until it is dropped.
-pub struct Shown {
+pub(crate) struct Shown {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Shows a run of at most `total` until the returned value is dropped.
 #[must_use]
-pub fn of_run(printer: Printer, label: &str, total: Nanos, live: &Arc<Live>) -> Shown {
+pub(crate) fn of_run(printer: Printer, label: &str, total: Nanos, live: &Arc<Live>) -> Shown {
     if printer.quiet {
         return Shown { end: None, thread: None };
     }
@@ -57,7 +57,7 @@ pub fn of_run(printer: Printer, label: &str, total: Nanos, live: &Arc<Live>) -> 
 
 /// A bar for work that is counted in steps (planning); hidden when quiet or not on a terminal.
 #[must_use]
-pub fn of_steps(printer: Printer, label: &str) -> ProgressBar {
+pub(crate) fn of_steps(printer: Printer, label: &str) -> ProgressBar {
     if printer.live { bar(label) } else { ProgressBar::hidden() }
 }
 

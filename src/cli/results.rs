@@ -15,6 +15,7 @@ use crate::record::manifest::{HostFacts, Manifest};
 use crate::record::request::RequestRecord;
 use crate::record::table;
 use crate::report as render;
+use crate::report::html::RunExtras;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::model::Scenario;
 use crate::scenario::target::Task;
@@ -26,15 +27,15 @@ use std::path::{Path, PathBuf};
 const LOG: &str = "requests.log";
 
 /// A run folder whose log is being written.
-pub struct RunFolder {
+pub(crate) struct RunFolder {
     /// `reports/<scenario>/<time>-<seed>`.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     log: LogWriter<File>,
 }
 
 impl RunFolder {
     /// Begins the log in a folder that exists.
-    pub fn create(path: PathBuf, experiment: &Experiment, manifest: &Manifest) -> Result<Self, Failure> {
+    pub(crate) fn create(path: PathBuf, experiment: &Experiment, manifest: &Manifest) -> Result<Self, Failure> {
         let log_path = path.join(LOG);
         let failed = |e: &std::io::Error| files::unwritable(&log_path, e);
         let file = File::options().write(true).create_new(true).open(&log_path).map_err(|e| failed(&e))?;
@@ -49,7 +50,7 @@ impl RunFolder {
 }
 
 /// `out/<scenario>/<time>-<seed>`, with a number behind it when two runs begin in the same second.
-pub fn new_folder(out: &Path, scenario: &str, seed: Seed, started_utc: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn new_folder(out: &Path, scenario: &str, seed: Seed, started_utc: &str) -> Result<PathBuf, Failure> {
     let time: String = started_utc.chars().filter(char::is_ascii_alphanumeric).take(15).collect();
     let parent = out.join(scenario);
     files::make_folder(&parent)?;
@@ -75,13 +76,13 @@ impl Keeper for RunFolder {
 }
 
 /// What is known of a run that ended by itself; a recovered one has none of it.
-pub struct Ending<'a> {
+pub(crate) struct Ending<'a> {
     /// The engine's report.
-    pub report: &'a Report,
+    pub(crate) report: &'a Report,
 }
 
 /// Makes every file of a run folder from its log. With `ending`: a run that just ended; without: one that was cut.
-pub fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: &Printer) -> Result<RunDocument, Failure> {
+pub(crate) fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: &Printer) -> Result<RunDocument, Failure> {
     let log_path = folder.join(LOG);
     let (header, torn_wall) = wall_of(&log_path)?;
     let scenario: Scenario = serde_json::from_value(header.experiment.clone())
@@ -114,7 +115,7 @@ fn write_all(folder: &Path, log_path: &Path, document: &RunDocument, recorder: &
     files::write(&folder.join("run.json"), document.to_json().as_bytes())?;
     files::write(&folder.join("summary.md"), render::markdown::run(document).as_bytes())?;
     files::write(&folder.join("junit.xml"), render::junit::run(document).as_bytes())?;
-    files::write(&folder.join("report.html"), render::html::run_page(document).as_bytes())?;
+    files::write(&folder.join("report.html"), render::html::run_page(document, &repeat(document)).as_bytes())?;
     let started = started_ns(&document.manifest.started_utc);
     files::write_with(&folder.join("latency.hlog"), |out| hlog::write(out, &recorder.histograms(), started, recorder.window()))?;
     let mut reader = open_log(log_path)?;
@@ -124,16 +125,22 @@ fn write_all(folder: &Path, log_path: &Path, document: &RunDocument, recorder: &
     Ok(())
 }
 
+/// The command that repeats the run: the resolved scenario stands in run.json, the seed makes the rest.
+fn repeat(document: &RunDocument) -> RunExtras {
+    let name = &document.manifest.scenario_name;
+    RunExtras { repeat: Some(format!("plimsoll run {name}.toml --seed {}", document.manifest.seed.0)) }
+}
+
 /// Writes the pages of a document again.
-pub fn render_again(folder: &Path, document: &RunDocument, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn render_again(folder: &Path, document: &RunDocument, printer: &Printer) -> Result<(), Failure> {
     files::write(&folder.join("summary.md"), render::markdown::run(document).as_bytes())?;
-    files::write(&folder.join("report.html"), render::html::run_page(document).as_bytes())?;
+    files::write(&folder.join("report.html"), render::html::run_page(document, &repeat(document)).as_bytes())?;
     printer.talk(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
 }
 
 /// Reads the finished document of a run, or recovers it from the log when it was never written.
-pub fn load(folder: &Path, printer: &Printer) -> Result<RunDocument, Failure> {
+pub(crate) fn load(folder: &Path, printer: &Printer) -> Result<RunDocument, Failure> {
     let path = folder.join("run.json");
     if path.is_file() {
         let bytes = files::read(&path, "run document", 256 << 20)?;
@@ -145,7 +152,7 @@ pub fn load(folder: &Path, printer: &Printer) -> Result<RunDocument, Failure> {
 }
 
 /// Every record of a run's log, in order of their ends.
-pub fn records(folder: &Path) -> Result<Vec<RequestRecord>, Failure> {
+pub(crate) fn records(folder: &Path) -> Result<Vec<RequestRecord>, Failure> {
     let mut all = Vec::new();
     each_record(&folder.join(LOG), |r| all.push(r.clone()))?;
     Ok(all)
@@ -186,7 +193,7 @@ fn wall_of(path: &Path) -> Result<(Header, (Nanos, bool)), Failure> {
 
 /// What is known of this machine without asking anything that names it.
 #[must_use]
-pub fn host_facts(cores: u32) -> HostFacts {
+pub(crate) fn host_facts(cores: u32) -> HostFacts {
     let field = |text: &str, key: &str| -> Option<String> {
         text.lines().find(|l| l.starts_with(key)).and_then(|l| l.split_once(':')).map(|(_, v)| v.trim().to_owned())
     };

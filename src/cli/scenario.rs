@@ -23,20 +23,27 @@ const SCENARIO_LIMIT: u64 = 4 << 20;
 const VOCABULARY_LIMIT: u64 = 256 << 20;
 
 /// Reads and checks a scenario with its overrides. Faults are drawn on stderr; the failure only counts them.
-pub fn read(args: &ScenarioArgs, more: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn read(args: &ScenarioArgs, more: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
     let mut overrides = parse_overrides(&args.set)?;
     overrides.extend(more.iter().cloned());
     read_file(&args.scenario, &overrides, seed, printer)
 }
 
 /// The same for a path.
-pub fn read_file(path: &Path, overrides: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn read_file(path: &Path, overrides: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
     let text = files::read(path, "scenario", SCENARIO_LIMIT)?;
     from_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new(".")), overrides, seed, printer)
 }
 
 /// The same for a text that need not be a file (the demo's own scenario).
-pub fn from_text(name: &str, text: &[u8], base_dir: &Path, overrides: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn from_text(
+    name: &str,
+    text: &[u8],
+    base_dir: &Path,
+    overrides: &[Override],
+    seed: Seed,
+    printer: &Printer,
+) -> Result<Experiment, Failure> {
     check(name, text, base_dir, overrides, seed).map_err(|found| {
         printer.error_text(&faults::draw(&found, &String::from_utf8_lossy(text), printer.color_err));
         let plural = if found.len() == 1 { "fault" } else { "faults" };
@@ -45,7 +52,7 @@ pub fn from_text(name: &str, text: &[u8], base_dir: &Path, overrides: &[Override
 }
 
 /// `KEY=VALUE` of `--set`.
-pub fn parse_overrides(set: &[String]) -> Result<Vec<Override>, Failure> {
+pub(crate) fn parse_overrides(set: &[String]) -> Result<Vec<Override>, Failure> {
     set.iter()
         .map(|text| match text.split_once('=') {
             Some((key, value)) if !key.trim().is_empty() => Ok(Override { key: key.trim().to_owned(), value: value.trim().to_owned() }),
@@ -55,7 +62,7 @@ pub fn parse_overrides(set: &[String]) -> Result<Vec<Override>, Failure> {
 }
 
 /// The options of a load, as overrides of its scenario.
-pub fn load_overrides(args: &LoadArgs) -> Result<Vec<Override>, Failure> {
+pub(crate) fn load_overrides(args: &LoadArgs) -> Result<Vec<Override>, Failure> {
     let mut all = Vec::new();
     let mut set = |key: &str, value: String| all.push(Override { key: key.to_owned(), value });
     if let Some(url) = &args.url {
@@ -99,26 +106,26 @@ fn quoted(text: &str) -> String {
 
 /// The seed asked for, or one from the clock: prompts of two runs must not be the same by accident, or a prefix cache answers the second one.
 #[must_use]
-pub fn seed_of_load(asked: Option<u64>) -> Seed {
+pub(crate) fn seed_of_load(asked: Option<u64>) -> Seed {
     Seed(asked.unwrap_or_else(|| Clock::start().wall_origin_ns() / 1_000 % 1_000_000_007))
 }
 
 /// The recordings that an experiment names: for its load, and for the demand of its plan.
 #[derive(Clone, Debug, Default)]
-pub struct Recordings {
+pub(crate) struct Recordings {
     /// For `[load]` and `[workload]`.
-    pub load: Material,
+    pub(crate) load: Material,
     /// For `plan.demand` and `[workload]`.
-    pub plan: Material,
+    pub(crate) plan: Material,
 }
 
 /// Reads every recording that the experiment names, each once.
-pub fn material(experiment: &Experiment, printer: &Printer) -> Result<Recordings, Failure> {
+pub(crate) fn material(experiment: &Experiment, printer: &Printer) -> Result<Recordings, Failure> {
     material_by(experiment, &mut |source| read_trace(&experiment.resolve(&source.path), source, printer))
 }
 
 /// The same through a reader of one's own.
-pub fn material_by(experiment: &Experiment, reader: &mut dyn FnMut(&TraceSource) -> Result<Rows, Failure>) -> Result<Recordings, Failure> {
+pub(crate) fn material_by(experiment: &Experiment, reader: &mut dyn FnMut(&TraceSource) -> Result<Rows, Failure>) -> Result<Recordings, Failure> {
     let scenario = &experiment.scenario;
     let mut read: BTreeMap<PathBuf, Rows> = BTreeMap::new();
     let mut rows = |source: Option<&TraceSource>| -> Result<Option<Rows>, Failure> {
@@ -155,7 +162,7 @@ fn column(marginal: &Marginal) -> Option<&TraceSource> {
 }
 
 /// Reads one recording and tells what was left out of it.
-pub fn read_trace(path: &Path, source: &TraceSource, printer: &Printer) -> Result<Rows, Failure> {
+pub(crate) fn read_trace(path: &Path, source: &TraceSource, printer: &Printer) -> Result<Rows, Failure> {
     let file = files::open(path, "trace")?;
     let name = path.display().to_string();
     let rows = trace::read(file, source.format, source.columns.as_ref(), &name).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
@@ -169,7 +176,7 @@ pub fn read_trace(path: &Path, source: &TraceSource, printer: &Printer) -> Resul
 }
 
 /// The vocabulary that the scenario counts with.
-pub fn vocabulary(experiment: &Experiment) -> Result<Arc<Vocabulary>, Failure> {
+pub(crate) fn vocabulary(experiment: &Experiment) -> Result<Arc<Vocabulary>, Failure> {
     let tokenizer = &experiment.scenario.workload.prompts.tokenizer;
     let made = match tokenizer {
         Tokenizer::File(path) => {
@@ -186,7 +193,7 @@ pub fn vocabulary(experiment: &Experiment) -> Result<Arc<Vocabulary>, Failure> {
 
 /// Name of the vocabulary for the manifest.
 #[must_use]
-pub fn vocabulary_name(tokenizer: &Tokenizer) -> String {
+pub(crate) fn vocabulary_name(tokenizer: &Tokenizer) -> String {
     match tokenizer {
         Tokenizer::Llama3 => "llama3".to_owned(),
         Tokenizer::O200k => "o200k".to_owned(),

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Serves until stopped.
-pub fn run(args: &ServeArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &ServeArgs, printer: &Printer) -> Outcome {
     let span = match &args.for_time {
         Some(text) => Some(text.parse::<TimeSpan>().map_err(|e| Failure::new(Exit::Usage, format!("--for-time: {e}")))?),
         None => None,
@@ -33,7 +33,8 @@ pub fn run(args: &ServeArgs, printer: &Printer) -> Outcome {
     runtime.block_on(async {
         let address = format!("127.0.0.1:{}", args.port);
         let listener = TcpListener::bind(&address).await.map_err(|e| {
-            Failure::new(Exit::Unreachable, format!("cannot listen on {address}: {e}")).with_hint("another program has this port; choose one with --port, or 0 for a free one")
+            Failure::new(Exit::Unreachable, format!("cannot listen on {address}: {e}"))
+                .with_hint("another program has this port; choose one with --port, or 0 for a free one")
         })?;
         let bound = listener.local_addr().map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
         printer.data(&format!("serving {} on http://{bound}", experiment.scenario.target.model));

@@ -12,7 +12,7 @@ const TERMINATE: u8 = 2;
 
 /// Watches for signals on a thread of its own, for as long as the program lives.
 #[derive(Clone)]
-pub struct Signals {
+pub(crate) struct Signals {
     first: Arc<AtomicU8>,
     current: Arc<Mutex<Option<Arc<Live>>>>,
 }
@@ -20,7 +20,7 @@ pub struct Signals {
 impl Signals {
     /// Starts watching. Where signals cannot be watched, the system's default stays: the program ends, the log stays readable.
     #[must_use]
-    pub fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         let signals = Self { first: Arc::new(AtomicU8::new(NONE)), current: Arc::new(Mutex::new(None)) };
         let mine = signals.clone();
         let _ = std::thread::Builder::new().name("plimsoll-signals".to_owned()).spawn(move || mine.listen());
@@ -45,7 +45,7 @@ impl Signals {
     }
 
     /// The run that a signal stops from now on.
-    pub fn attach(&self, live: &Arc<Live>) {
+    pub(crate) fn attach(&self, live: &Arc<Live>) {
         if let Ok(mut current) = self.current.lock() {
             *current = Some(Arc::clone(live));
         }
@@ -56,7 +56,7 @@ impl Signals {
 
     /// How to exit because of a signal, if one came.
     #[must_use]
-    pub fn stopped(&self) -> Option<Exit> {
+    pub(crate) fn stopped(&self) -> Option<Exit> {
         match self.first.load(Ordering::SeqCst) {
             INTERRUPT => Some(Exit::Interrupted),
             TERMINATE => Some(Exit::Terminated),

@@ -14,7 +14,7 @@ use crate::scenario::load::{Arrivals, RateFn};
 use std::path::{Path, PathBuf};
 
 /// Loads every step and writes a page over all.
-pub fn run(args: &RunArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     let signals = Signals::watch();
@@ -26,7 +26,7 @@ pub fn run(args: &RunArgs, printer: &Printer) -> Outcome {
     let documents: Vec<RunDocument> = done.into_iter().map(|d| d.document).collect();
     write(&folder, &documents, printer)?;
     match printer.format {
-        Format::Text => printer.data(&render::terminal::sweep(&documents, printer.color)),
+        Format::Text => printer.data(&render::terminal::sweep(&documents, &[], printer.paint())),
         Format::Md => printer.data(&render::markdown::sweep(&documents)),
         Format::Json => printer.data(&serde_json::to_string_pretty(&documents).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?),
     }
@@ -34,7 +34,7 @@ pub fn run(args: &RunArgs, printer: &Printer) -> Outcome {
 }
 
 /// The experiments of a sweep, one a step.
-pub fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure> {
+pub(crate) fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure> {
     let sweep = &experiment.scenario.sweep;
     let at = |arrivals: Arrivals| {
         let mut step = experiment.clone();
@@ -53,17 +53,19 @@ pub fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure> {
             sweep.users.iter().map(|&users| at(Arrivals::Closed { users, think: *think, ramp_up: *ramp_up })).collect()
         }
         Arrivals::Trace { .. } => {
-            return Err(Failure::new(Exit::Usage, "a trace replay has no rate to sweep").with_hint("use --request-rate 1, or arrivals = { poisson = … }, with sweep.rates"));
+            return Err(Failure::new(Exit::Usage, "a trace replay has no rate to sweep")
+                .with_hint("use --request-rate 1, or arrivals = { poisson = … }, with sweep.rates"));
         }
     };
     if steps.is_empty() {
-        return Err(Failure::new(Exit::Usage, "the scenario names no load steps").with_hint("--set 'sweep.rates=[\"1/s\", \"2/s\", \"4/s\"]' (or sweep.users for a closed loop)"));
+        return Err(Failure::new(Exit::Usage, "the scenario names no load steps")
+            .with_hint("--set 'sweep.rates=[\"1/s\", \"2/s\", \"4/s\"]' (or sweep.users for a closed loop)"));
     }
     Ok(steps)
 }
 
 /// Runs the steps, each in its own folder; ends early when a step failed too often, or on a signal.
-pub fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, folder: &Path) -> Result<Vec<Done>, Failure> {
+pub(crate) fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, folder: &Path) -> Result<Vec<Done>, Failure> {
     let mut done: Vec<Done> = Vec::new();
     for (i, step) in steps.iter().enumerate() {
         let place = folder.join(format!("step-{:02}", i + 1));
@@ -90,7 +92,7 @@ pub fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, folder: &Pa
 
 /// Index of the knee: the last of the leading steps that are valid and meet every objective.
 #[must_use]
-pub fn knee(documents: &[RunDocument]) -> Option<usize> {
+pub(crate) fn knee(documents: &[RunDocument]) -> Option<usize> {
     let good = |d: &RunDocument| d.summary.validity.valid && d.summary.objectives.iter().all(|o| o.verdict != ObjectiveVerdict::NotMet);
     documents.iter().take_while(|d| good(d)).count().checked_sub(1)
 }
@@ -99,7 +101,7 @@ fn write(folder: &Path, documents: &[RunDocument], printer: &Printer) -> Result<
     let json = serde_json::to_string_pretty(documents).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?;
     files::write(&folder.join("sweep.json"), json.as_bytes())?;
     files::write(&folder.join("summary.md"), render::markdown::sweep(documents).as_bytes())?;
-    files::write(&folder.join("report.html"), render::html::sweep_page(documents).as_bytes())?;
+    files::write(&folder.join("report.html"), render::html::sweep_page(documents, &[]).as_bytes())?;
     printer.talk(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::args::{Format, VerifyArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::load::{self, Done, Loader, Ready};
-use super::plan::{self, Model};
+use super::plan::Model;
 use super::printer::Printer;
 use super::signals::Signals;
 use super::{files, scenario};
@@ -12,8 +12,7 @@ use crate::base::units::Rate;
 use crate::measure::recorder::{Expectations, Recorder};
 use crate::measure::summary::{ClientFacts, Summary};
 use crate::planner::recommendation::Recommendation;
-use crate::report::html::FitRow;
-use crate::report::terminal;
+use crate::report::{FitRow, terminal};
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{Arrivals, RateFn};
@@ -25,7 +24,7 @@ use crate::workload::schedule::Schedule;
 use std::path::Path;
 
 /// Loads the size of a plan at the demand's peak.
-pub fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     let (plan, model) = read_plan(&args.plan)?;
@@ -35,11 +34,14 @@ pub fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
     let ready = load::prepare(&peak, &loader)?;
     let done = load::once(&peak, &ready, &loader, "verify")?;
     let rows = compare(&peak, &model, &ready, &done)?;
+    let predictions: Vec<_> = rows
+        .iter()
+        .map(|r| serde_json::json!({ "metric": r.metric, "percentile": r.percentile, "measured_ms": r.measured_ms, "predicted_ms": r.predicted_ms }))
+        .collect();
     match printer.format {
-        Format::Json => printer.data(&format!("{:#}", serde_json::json!({ "verify": done.document, "predicted": rows }))),
+        Format::Json => printer.data(&format!("{:#}", serde_json::json!({ "verify": done.document, "predictions": predictions }))),
         Format::Text | Format::Md => {
-            printer.data(&terminal::run(&done.document, printer.color));
-            printer.data(&terminal::predictions(&rows));
+            printer.data(&terminal::verification(&plan, &done.document, &rows, printer.paint()));
         }
     }
     Ok(load::verdict(&done.document, signals.stopped()))
@@ -48,7 +50,9 @@ pub fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
 fn read_plan(path: &Path) -> Result<(Recommendation, Model), Failure> {
     let folder = if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
     let file = if path.is_dir() { folder.join("plan.json") } else { path.to_owned() };
-    let parse = |e: serde_json::Error, file: &Path| Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()));
+    let parse = |e: serde_json::Error, file: &Path| {
+        Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()))
+    };
     let plan: Recommendation = serde_json::from_slice(&files::read(&file, "plan", 256 << 20)?).map_err(|e| parse(e, &file))?;
     let model_file = folder.join("model.json");
     let spec: EndpointSpec = serde_json::from_slice(&files::read(&model_file, "model", 1 << 20)?).map_err(|e| parse(e, &model_file))?;
@@ -56,7 +60,7 @@ fn read_plan(path: &Path) -> Result<(Recommendation, Model), Failure> {
 }
 
 /// The experiment at the plan's largest size and its busiest minute: if the promise holds anywhere by a hair, it is there.
-pub fn at_peak(experiment: &Experiment, plan: &Recommendation) -> Result<Experiment, Failure> {
+pub(crate) fn at_peak(experiment: &Experiment, plan: &Recommendation) -> Result<Experiment, Failure> {
     let chosen = plan.chosen.as_ref().ok_or_else(|| Failure::new(Exit::SloNotMet, "the plan recommends no size; there is nothing to verify"))?;
     let per_request = plan.demand.mean_tok_s / plan.demand.mean_requests_s.max(1e-9);
     let rate = plan.demand.peak_minute_tok_s / per_request.max(1e-9);
@@ -68,7 +72,7 @@ pub fn at_peak(experiment: &Experiment, plan: &Recommendation) -> Result<Experim
 }
 
 /// Predicted beside measured: the same schedule through the plan's model in virtual time.
-pub fn compare(experiment: &Experiment, model: &Model, ready: &Ready, done: &Done) -> Result<Vec<FitRow>, Failure> {
+pub(crate) fn compare(experiment: &Experiment, model: &Model, ready: &Ready, done: &Done) -> Result<Vec<FitRow>, Failure> {
     let predicted = predict(experiment, &model.spec, ready)?;
     let measured = &done.document.summary;
     let mut rows = Vec::new();
@@ -79,7 +83,13 @@ pub fn compare(experiment: &Experiment, model: &Model, ready: &Ready, done: &Don
     ] {
         for percentile in ["p50", "p90", "p95"] {
             if let (Some(measured_ms), Some(predicted_ms)) = (m.at(percentile), p.at(percentile)) {
-                rows.push(FitRow { step: 0, metric: metric.to_owned(), percentile: percentile.to_owned(), measured_ms, predicted_ms });
+                rows.push(FitRow {
+                    step: "verification".to_owned(),
+                    metric: metric.to_owned(),
+                    percentile: percentile.to_owned(),
+                    measured_ms,
+                    predicted_ms,
+                });
             }
         }
     }

@@ -8,7 +8,7 @@ use std::fmt;
 /// The expected size of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
-    /// Expected requests and tokens, by the schedule; no request count for a closed loop.
+    /// Expected requests and tokens, by the schedule.
     pub expected: Expected,
     /// Longest wall time: warm-up, measured window and drain.
     pub longest: Nanos,
@@ -38,16 +38,31 @@ impl Budget {
     /// Refuses a run beyond `[limits]`.
     pub fn check(&self, experiment: &Experiment) -> Result<(), Exceeded> {
         let limits = &experiment.scenario.limits;
-        let requests = self.expected.requests.unwrap_or(0.0);
+        let requests = self.expected.requests;
         if requests > limits.requests as f64 {
-            return Err(Exceeded { what: "the expected number of requests,", planned: format!("{requests:.0},"), key: "requests", limit: limits.requests.to_string() });
+            return Err(Exceeded {
+                what: "the expected number of requests,",
+                planned: format!("{requests:.0},"),
+                key: "requests",
+                limit: limits.requests.to_string(),
+            });
         }
-        let tokens = self.expected.input_tokens.unwrap_or(0.0) + self.expected.output_tokens.unwrap_or(0.0);
+        let tokens = self.expected.input_tokens + self.expected.output_tokens;
         if tokens > limits.tokens as f64 {
-            return Err(Exceeded { what: "the expected number of tokens,", planned: format!("{tokens:.0},"), key: "tokens", limit: limits.tokens.to_string() });
+            return Err(Exceeded {
+                what: "the expected number of tokens,",
+                planned: format!("{tokens:.0},"),
+                key: "tokens",
+                limit: limits.tokens.to_string(),
+            });
         }
         if self.longest > limits.duration.nanos() {
-            return Err(Exceeded { what: "the longest wall time,", planned: format!("{},", self.longest), key: "duration", limit: limits.duration.to_string() });
+            return Err(Exceeded {
+                what: "the longest wall time,",
+                planned: format!("{},", self.longest),
+                key: "duration",
+                limit: limits.duration.to_string(),
+            });
         }
         Ok(())
     }
@@ -55,9 +70,8 @@ impl Budget {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.expected.requests, self.expected.input_tokens, self.expected.output_tokens) {
-            (Some(n), Some(input), Some(output)) => write!(f, "about {n:.0} requests, {input:.0} input and {output:.0} output tokens, at most {}", self.longest),
-            _ => write!(f, "as many requests as the users make, at most {}", self.longest),
-        }
+        let Expected { requests, input_tokens, output_tokens, is_guess } = self.expected;
+        let about = if is_guess { "very roughly" } else { "about" };
+        write!(f, "{about} {requests:.0} requests, {input_tokens:.0} input and {output_tokens:.0} output tokens, at most {}", self.longest)
     }
 }

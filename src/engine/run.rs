@@ -138,7 +138,7 @@ struct Threads {
     stop: tokio::sync::watch::Sender<bool>,
     pacer: JoinHandle<()>,
     maker: JoinHandle<()>,
-    workers: Vec<JoinHandle<WorkerReport>>,
+    workers: Vec<JoinHandle<Result<WorkerReport, http::Error>>>,
     cores: u32,
     embedded: bool,
 }
@@ -146,12 +146,12 @@ struct Threads {
 impl Threads {
     fn start(experiment: &Experiment, parts: Parts) -> Result<Self, Error> {
         let Parts { schedule, book, counter, token, workers, cores, embedded, live } = parts;
-        let target = &experiment.scenario.target;
+        let experiment = Arc::new(experiment.clone());
         let (job_in, job_out) = mpsc::channel();
         let (record_in, records) = mpsc::channel();
         let (done_in, done_out) = mpsc::channel();
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let maker = Maker::prepare(schedule, Encoder { target: target.clone(), book }, job_in);
+        let maker = Maker::prepare(schedule, Encoder { target: experiment.scenario.target.clone(), book }, job_in);
 
         // Nothing has been sent yet; from here on time counts.
         let clock = Clock::starting_in(LEAD);
@@ -159,10 +159,9 @@ impl Threads {
         let mut lanes = Vec::new();
         let mut handles = Vec::new();
         for _ in 0..workers.max(1) {
-            let mut client = Client::new(target, &experiment.base_dir, token.clone(), clock)?;
-            if let Some(counter) = &counter {
-                client = client.with_counter(Arc::clone(counter));
-            }
+            let client = Recipe { experiment: Arc::clone(&experiment), token: token.clone(), counter: counter.clone(), clock };
+            // Faults of the target are told here; each worker then makes a client of its own, which never leaves its thread.
+            client.make()?;
             let (lane, inbox) = tokio::sync::mpsc::unbounded_channel();
             lanes.push(lane);
             handles.push(start_worker(client, clock, inbox, stopped.clone(), outlets.clone())?);
@@ -180,7 +179,7 @@ impl Threads {
         let mut examples = BTreeMap::new();
         let mut identity = http::Identity::default();
         for handle in self.workers {
-            let report = handle.join().map_err(|_| Error::Panicked { what: "worker" })?;
+            let report = handle.join().map_err(|_| Error::Panicked { what: "worker" })??;
             lag.merge(&report.lag);
             for (outcome, message) in report.examples {
                 examples.entry(outcome.name().to_owned()).or_insert(message);
@@ -275,18 +274,36 @@ impl Dispatcher {
     }
 }
 
+/// What a worker makes its client from.
+struct Recipe {
+    experiment: Arc<Experiment>,
+    token: Option<Secret>,
+    counter: Option<Counter>,
+    clock: Clock,
+}
+
+impl Recipe {
+    fn make(&self) -> Result<Client, http::Error> {
+        let client = Client::new(&self.experiment.scenario.target, &self.experiment.base_dir, self.token.clone(), self.clock)?;
+        Ok(match &self.counter {
+            Some(counter) => client.with_counter(Arc::clone(counter)),
+            None => client,
+        })
+    }
+}
+
 fn start_worker(
-    client: Client,
+    recipe: Recipe,
     clock: Clock,
     inbox: tokio::sync::mpsc::UnboundedReceiver<Job>,
     stopped: tokio::sync::watch::Receiver<bool>,
     outlets: Outlets,
-) -> Result<JoinHandle<WorkerReport>, Error> {
+) -> Result<JoinHandle<Result<WorkerReport, http::Error>>, Error> {
     let start = |source| Error::Start { what: "a worker", source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
     Builder::new()
         .name("plimsoll-worker".to_owned())
-        .spawn(move || runtime.block_on(async move { worker::serve(client, clock, inbox, stopped, outlets).await }))
+        .spawn(move || runtime.block_on(async move { Ok(worker::serve(recipe.make()?, clock, inbox, stopped, outlets).await) }))
         .map_err(start)
 }
 

@@ -58,7 +58,13 @@ pub(crate) fn due(arrival: &crate::workload::schedule::Arrival) -> RequestRecord
 }
 
 /// Serves jobs until their channel closes and every request has ended.
-pub(crate) async fn serve(client: Client, clock: Clock, mut jobs: mpsc::UnboundedReceiver<Job>, stop: watch::Receiver<bool>, outlets: Outlets) -> WorkerReport {
+pub(crate) async fn serve(
+    client: Client,
+    clock: Clock,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    stop: watch::Receiver<bool>,
+    outlets: Outlets,
+) -> WorkerReport {
     let client = Rc::new(client);
     let lag = Rc::new(RefCell::new(LoopLag::new()));
     LocalSet::new()

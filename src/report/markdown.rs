@@ -5,6 +5,7 @@ use super::verdict::{self, Standing};
 use super::{Figure, plan_content, run_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
+use crate::measure::summary::Summary;
 use crate::planner::recommendation::Recommendation;
 use std::fmt::Write as _;
 
@@ -31,6 +32,16 @@ pub fn run(doc: &RunDocument) -> String {
     let m = &doc.manifest;
     let _ =
         write!(out, "\n{} Seed {}, started {}, plimsoll {}.\n", run_content::accounting(s), m.seed.0, text(&m.started_utc), text(&m.tool_version));
+    out
+}
+
+/// The summary of a sweep.
+#[must_use]
+pub fn sweep(steps: &[RunDocument]) -> String {
+    let summaries: Vec<&Summary> = steps.iter().map(|d| &d.summary).collect();
+    let Some(first) = steps.first() else { return String::new() };
+    let mut out = format!("**{}**\n\n`{}`\n", text(&verdict::of_sweep(&summaries)), code(&first.manifest.scenario_name));
+    table(&mut out, &super::chart::knee(&summaries, &first.experiment.slo).table);
     out
 }
 

@@ -100,6 +100,23 @@ pub fn plan(plan: &Recommendation, paint: Paint) -> String {
     screen.text
 }
 
+/// The verification of a plan: measured beside promised, and beside what the model predicts for the same requests.
+#[must_use]
+pub fn verification(plan: &Recommendation, run: &RunDocument, predicted: &[FitRow], paint: Paint) -> String {
+    let verdict = verdict::of_run(&run.summary);
+    let mut screen = Screen::new(paint);
+    screen.headline(verdict.standing, &format!("VERIFICATION: {}", verdict.standing.word()), &plan.scenario);
+    screen.line(&verdict.sentence);
+    screen.table(&plan_content::verification(plan, run));
+    if !predicted.is_empty() {
+        screen.heading("The model's prediction for the same requests");
+        screen.table(&plan_content::fit(predicted));
+        screen.line(&plan_content::fit_note(predicted));
+    }
+    screen.warnings(&run.summary.validity.warnings);
+    screen.text
+}
+
 /// Every latency by percentile; one that has no values is left out.
 fn latencies(s: &Summary) -> Table {
     let l = &s.latency;

@@ -57,7 +57,7 @@ pub fn check(file: &str, text: &[u8], base_dir: &Path, overrides: &[Override], s
         Ok(Salvaged { scenario, lost }) => {
             faults.extend(rules::judge(&scenario, &tree, &lost, &|mark| source.written(mark)));
             if faults.is_empty() {
-                return Ok(Experiment { scenario, seed, base_dir: base_dir.to_owned() });
+                return Ok(Experiment { scenario, seed, base_dir: base_dir.to_owned(), sha256: sha256_hex(text.as_bytes()) });
             }
         }
         Err(error) if faults.is_empty() => faults.push(Marked { fault: Fault::new("", error.to_string()), mark: tree.mark }),

@@ -34,12 +34,12 @@ pub(super) fn logprob(index: u32) -> f64 {
 /// The vector of `text`: of length 1 if `normalised`, else of length 2 or more.
 pub(super) fn vector(text: &str, dimension: u32, normalised: bool) -> Vec<f32> {
     let mut state = text.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
-    let mut values: Vec<f64> = (0..dimension.max(1)).map(|_| unit(&mut state)).collect();
+    let values: Vec<f64> = (0..dimension.max(1)).map(|_| unit(&mut state)).collect();
     let length = values.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
     let wanted = if normalised { 1.0 } else { 2.0 + unit(&mut state).abs() * 20.0 };
-    values.iter_mut().for_each(|v| *v *= wanted / length);
+    let scale = wanted / length;
     #[expect(clippy::cast_possible_truncation, reason = "between -22 and 22; f32 is what embeddings are made of")]
-    values.into_iter().map(|v| v as f32).collect()
+    values.into_iter().map(|v| (v * scale) as f32).collect()
 }
 
 /// From -1 to 1, never 0 for the whole vector: SplitMix64.

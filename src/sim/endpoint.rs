@@ -5,6 +5,7 @@ use super::event::{Admission, Detail, Event, Offer, ScaleEvent, State};
 use super::outbox::Outbox;
 use super::replica::{NEVER, Replica};
 use super::routing::Balancer;
+use super::step::Law;
 use crate::base::rng::{Seed, Stream};
 use crate::base::time::Nanos;
 use crate::scenario::endpoint::{EndpointSpec, ScaleMetric};
@@ -18,6 +19,7 @@ pub struct Endpoint {
     spec: EndpointSpec,
     detail: Detail,
     seed: Seed,
+    law: Law,
     /// The first `ready` take new requests, the others are draining.
     replicas: Vec<Replica>,
     ready: usize,
@@ -68,6 +70,7 @@ impl Endpoint {
             spec: spec.clone(),
             detail,
             seed,
+            law: Law::new(spec, seed),
             replicas: Vec::new(),
             ready: 0,
             wakes: Vec::new(),
@@ -245,7 +248,7 @@ impl Endpoint {
     }
 
     fn add_replica(&mut self) {
-        self.replicas.insert(self.ready, Replica::new(&self.spec, self.seed, self.born, self.detail));
+        self.replicas.insert(self.ready, Replica::new(&self.spec, self.law.of_replica(self.seed, self.born), self.detail));
         self.wakes.insert(self.ready, NEVER);
         self.open.insert(self.ready, 0);
         self.ready += 1;

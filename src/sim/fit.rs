@@ -189,8 +189,10 @@ mod tests {
 
     fn measured(spec: &EndpointSpec, rate: f64, seconds: u64, seed: u64) -> Vec<RequestRecord> {
         let arrivals = Arrivals::Poisson { rate: RateFn::Constant(Rate(rate)) };
-        let lengths =
-            Lengths::Independent { input: Marginal::Lognormal { median: 500.0, sigma: 0.9 }, output: Marginal::Lognormal { median: 90.0, sigma: 0.6 } };
+        let lengths = Lengths::Independent {
+            input: Marginal::Lognormal { median: 500.0, sigma: 0.9 },
+            output: Marginal::Lognormal { median: 90.0, sigma: 0.6 },
+        };
         let workload = Workload { lengths, max_input: 4000, max_output: 600, ..Workload::default() };
         let mut schedule = Schedule::for_demand(&arrivals, &workload, Nanos::from_secs(seconds), 1.0, &Material::default(), Seed(seed)).unwrap();
         let mut endpoint = Endpoint::new(spec, Seed(seed), Detail::Tokens);

@@ -2,8 +2,7 @@
 
 use super::event::{Detail, EventKind, Offer};
 use super::outbox::Outbox;
-use super::step::{Law, Segment};
-use crate::base::rng::Seed;
+use super::step::{Composition, Law, Segment};
 use crate::scenario::endpoint::EndpointSpec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -82,11 +81,11 @@ impl Sequence {
 }
 
 impl Replica {
-    /// An idle replica; `serial` names its stream of noise.
-    pub(super) fn new(spec: &EndpointSpec, seed: Seed, serial: u64, detail: Detail) -> Self {
+    /// An idle replica.
+    pub(super) fn new(spec: &EndpointSpec, law: Law, detail: Detail) -> Self {
         let capped = |n: u32| usize::try_from(n).map_or(MAX_OPEN, |n| n.min(MAX_OPEN));
         Self {
-            law: Law::new(spec, seed, serial),
+            law,
             every_token: detail == Detail::Tokens,
             budget: u64::from(spec.prefill_budget.max(1)),
             max_batch: capped(spec.max_batch.max(1)),
@@ -344,23 +343,17 @@ impl Replica {
     fn form(&mut self, now: u64) {
         let batch = self.decoding.len() as u64;
         let prefill = self.prompt_tokens.min(self.budget.saturating_sub(batch));
-        let len = match self.decoding.peek() {
-            _ if prefill > 0 || self.law.is_noisy() => u64::from(batch + prefill > 0),
-            Some(Reverse(key)) => (key >> SLOT_BITS) - self.iterations,
-            None => 0,
-        };
-        if len == 0 {
+        let len = self.decoding.peek().map_or(1, |Reverse(key)| (key >> SLOT_BITS) - self.iterations);
+        if batch + prefill == 0 {
             self.wake = NEVER;
             return;
         }
-        let first = self.law.duration(batch, prefill, self.context, self.iterations);
-        let slope = if len > 1 { self.law.slope(batch) } else { 0 };
-        self.segment = Segment { start: now, first, slope, len, done: 0, batch, prefill, leaving: 0 };
+        let composition = Composition { batch, prefill, context: self.context, len, iteration: self.iterations };
+        self.segment = Segment::new(&self.law, now, composition);
         self.wake = self.segment.at(self.next_step());
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "24 bits")]
 fn slot_of(key: u64) -> usize {
     (key & SLOT_MASK) as usize
 }

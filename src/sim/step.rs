@@ -4,6 +4,7 @@ use crate::base::rng::Seed;
 use crate::scenario::endpoint::EndpointSpec;
 use rand::distr::Distribution;
 use rand_distr::StandardNormal;
+use std::sync::Arc;
 
 /// `a + b B + c P + d K` with all coefficients in whole nanoseconds: sums are exact, so that it does not matter in how many steps they are taken.
 #[derive(Clone, Debug)]
@@ -15,68 +16,83 @@ pub(super) struct Law {
     noise: Option<Noise>,
 }
 
-/// Lognormal factor of mean 1, one for each iteration of a replica.
+/// A lognormal factor of mean 1 for each iteration of a replica: a hash of the iteration's number picks it from a table. No state, so
+/// that it does not matter who asks when, and no logarithm, so that planning with noise is not much slower than without.
 #[derive(Clone, Debug)]
 struct Noise {
-    sigma: f64,
-    seed: Seed,
+    factors: Arc<[u32]>,
+    key: u64,
 }
 
+/// Entries of the table of factors: a power of two, small enough for the first cache.
+const FACTORS: usize = 2048;
+
+/// Binary digits of a factor after the point: a millionth, which is finer than any noise. Whole numbers are fast to multiply.
+const FRACTION_BITS: u32 = 20;
+
+/// Iterations with noise that are looked at ahead.
+const AHEAD: usize = 16;
+
 impl Law {
-    /// The law of replica number `serial`.
-    pub(super) fn new(spec: &EndpointSpec, seed: Seed, serial: u64) -> Self {
-        // A lognormal of relative deviation v has sigma^2 = ln(1 + v^2).
-        let noise = (spec.noise > 0.0).then(|| Noise { sigma: spec.noise.powi(2).ln_1p().sqrt(), seed: seed.child("replica", serial) });
+    /// The law of the replica number 0.
+    pub(super) fn new(spec: &EndpointSpec, seed: Seed) -> Self {
         Self {
             base: spec.step.base.nanos().0,
             per_sequence: spec.step.per_sequence.nanos().0,
             per_prefill_token: spec.step.per_prefill_token.nanos().0,
             per_context_token: spec.step.per_context_token.nanos().0,
-            noise,
+            noise: (spec.noise > 0.0).then(|| Noise { factors: factors(spec.noise, seed), key: seed.child("replica", 0).0 }),
         }
     }
 
-    /// Whether each iteration has its own random factor, which rules out skipping ahead.
-    pub(super) fn is_noisy(&self) -> bool {
-        self.noise.is_some()
+    /// The same law with the noise of replica number `serial`.
+    pub(super) fn of_replica(&self, seed: Seed, serial: u64) -> Self {
+        let key = seed.child("replica", serial).0;
+        Self { noise: self.noise.as_ref().map(|n| Noise { factors: Arc::clone(&n.factors), key }), ..*self }
     }
 
-    /// Nanoseconds of iteration number `iteration`, at least 1 so that time goes on.
-    pub(super) fn duration(&self, batch: u64, prefill: u64, context: u64, iteration: u64) -> u64 {
-        let exact = self
-            .base
+    /// Nanoseconds of an iteration before noise, at least 1 so that time goes on.
+    fn duration(&self, batch: u64, prefill: u64, context: u64) -> u64 {
+        self.base
             .saturating_add(self.per_sequence.saturating_mul(batch))
             .saturating_add(self.per_prefill_token.saturating_mul(prefill))
-            .saturating_add(self.per_context_token.saturating_mul(context));
-        match &self.noise {
-            None => exact.max(1),
-            Some(noise) => noise.applied(exact, iteration).max(1),
-        }
-    }
-
-    /// By how much each iteration is longer than the one before: every decoding sequence has one more token of context.
-    pub(super) fn slope(&self, batch: u64) -> u64 {
-        self.per_context_token.saturating_mul(batch)
+            .saturating_add(self.per_context_token.saturating_mul(context))
+            .max(1)
     }
 }
 
 impl Noise {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive product; the cast saturates")]
     fn applied(&self, exact: u64, iteration: u64) -> u64 {
-        let z: f64 = StandardNormal.sample(&mut self.seed.keyed("iteration", iteration));
-        (exact as f64 * (self.sigma * z - self.sigma * self.sigma / 2.0).exp()).round() as u64
+        // The finaliser of SplitMix64: neighbouring iterations pick unrelated entries.
+        let mut z = self.key.wrapping_add(iteration.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let factor = self.factors[(z >> 40) as usize % FACTORS];
+        let product = (u128::from(exact) * u128::from(factor)) >> FRACTION_BITS;
+        u64::try_from(product).unwrap_or(u64::MAX).max(1)
     }
 }
 
-/// Consecutive iterations of one composition. Iteration k (from 0) takes `first + k slope`.
+/// Lognormal draws, moved and stretched so that mean and relative deviation are what was asked for.
+fn factors(deviation: f64, seed: Seed) -> Arc<[u32]> {
+    // A lognormal of relative deviation v has sigma^2 = ln(1 + v^2).
+    let sigma = deviation.powi(2).ln_1p().sqrt();
+    let mut stream = seed.stream("noise");
+    let draws: Vec<f64> = (0..FACTORS).map(|_| (sigma * Distribution::<f64>::sample(&StandardNormal, &mut stream)).exp()).collect();
+    let mean = draws.iter().sum::<f64>() / FACTORS as f64;
+    let spread = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / FACTORS as f64).sqrt();
+    let one = f64::from(1_u32 << FRACTION_BITS);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number below 4,096; the cast saturates")]
+    draws.iter().map(|x| ((1.0 + (x - mean) * deviation / spread).max(0.01) * one).round() as u32).collect()
+}
+
+/// Consecutive iterations of one composition. Without noise iteration k (from 0) takes `first + k slope`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segment {
     /// When it began, nanoseconds.
     pub(super) start: u64,
-    /// Duration of its first iteration.
-    pub(super) first: u64,
-    /// Growth of the duration from one iteration to the next.
-    pub(super) slope: u64,
+    first: u64,
+    slope: u64,
     /// Iterations until the composition may change.
     pub(super) len: u64,
     /// Iterations that are over.
@@ -87,12 +103,53 @@ pub(super) struct Segment {
     pub(super) prefill: u64,
     /// Context tokens, at its end, of sequences cancelled in it.
     pub(super) leaving: u64,
+    /// With noise: the ends of its iterations.
+    ends: Option<[u64; AHEAD]>,
+}
+
+/// What runs in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Composition {
+    /// Sequences decoding.
+    pub(super) batch: u64,
+    /// Prompt tokens of the first iteration.
+    pub(super) prefill: u64,
+    /// Context tokens of the decoding sequences at the start.
+    pub(super) context: u64,
+    /// Iterations until the next last token.
+    pub(super) len: u64,
+    /// Number of the first iteration, for its noise.
+    pub(super) iteration: u64,
 }
 
 impl Segment {
-    /// The instant at which `m` of its iterations are over: `start + m first + slope m (m - 1) / 2`.
+    /// The segment that begins at `start`; it ends early where it has to look ahead too far.
+    pub(super) fn new(law: &Law, start: u64, now: Composition) -> Self {
+        let len = if now.prefill > 0 { 1 } else { now.len };
+        let first = law.duration(now.batch, now.prefill, now.context);
+        // Every decoding sequence has one more token of context in each iteration.
+        let slope = law.per_context_token.saturating_mul(now.batch);
+        let mut segment = Self { start, first, slope, len, done: 0, batch: now.batch, prefill: now.prefill, leaving: 0, ends: None };
+        if let Some(noise) = &law.noise {
+            segment.len = len.min(AHEAD as u64);
+            let mut ends = [u64::MAX; AHEAD];
+            let mut at = start;
+            for (k, end) in (0..segment.len).zip(&mut ends) {
+                at = at.saturating_add(noise.applied(first.saturating_add(slope.saturating_mul(k)), now.iteration + k));
+                *end = at;
+            }
+            segment.ends = Some(ends);
+        }
+        segment
+    }
+
+    /// The instant at which `m` of its iterations are over; without noise `start + m first + slope m (m - 1) / 2`.
     pub(super) fn at(&self, m: u64) -> u64 {
-        self.start.saturating_add(self.span(m))
+        match &self.ends {
+            None => self.start.saturating_add(self.span(m)),
+            Some(_) if m == 0 => self.start,
+            Some(ends) => usize::try_from(m - 1).ok().and_then(|k| ends.get(k)).copied().unwrap_or(u64::MAX),
+        }
     }
 
     fn span(&self, m: u64) -> u64 {
@@ -102,6 +159,9 @@ impl Segment {
 
     /// The number of iterations that are over at the first boundary not before `now`; 1 to `len`.
     pub(super) fn boundary_from(&self, now: u64) -> u64 {
+        if self.ends.is_some() {
+            return (1..self.len).find(|m| self.at(*m) >= now).unwrap_or(self.len.max(1));
+        }
         let past = now.saturating_sub(self.start);
         if past <= self.first || self.len <= 1 {
             return 1;
@@ -136,23 +196,24 @@ mod tests {
     proptest! {
         /// forall segments, instants: the boundary found is the first one not before the instant
         #[test]
-        fn boundary_is_the_first_not_before(first in 1_u64..100_000_000, slope in 0_u64..100_000, len in 1_u64..5_000, share in 0.0_f64..=1.0) {
+        fn boundary_is_the_first_not_before(first in 1_u64..100_000_000, slope in 0_u64..100_000, len in 1_u64..5_000, share in 0_u64..=1_000) {
             let s = Segment { start: 17, first, slope, len, ..Segment::default() };
-            let now = 17 + (share * (s.at(len) - 17) as f64).floor() as u64;
+            let now = 17 + (s.at(len) - 17) / 1_000 * share;
             let m = s.boundary_from(now);
             prop_assert!(m >= 1 && m <= len && s.at(m) >= now);
             prop_assert!(m == 1 || s.at(m - 1) < now);
         }
     }
 
-    /// E[factor] = 1 and sd[factor] = noise, within four standard errors of 20,000 draws.
+    /// E[factor] = 1 and sd[factor] = noise, within four standard errors of 20,000 iterations.
     #[test]
     fn noise_has_mean_one_and_the_deviation_asked_for() {
         let spec = EndpointSpec { noise: 0.2, ..EndpointSpec::default() };
-        let law = Law::new(&spec, Seed(3), 0);
+        let law = Law::new(&spec, Seed(3)).of_replica(Seed(3), 2);
         let exact = spec.step.base.nanos().0 as f64;
         let n = 20_000_u32;
-        let draws: Vec<f64> = (0..u64::from(n)).map(|i| law.duration(0, 0, 0, i) as f64 / exact).collect();
+        let one = |iteration| Segment::new(&law, 0, Composition { batch: 0, prefill: 0, context: 0, len: 1, iteration }).at(1);
+        let draws: Vec<f64> = (0..u64::from(n)).map(|i| one(i) as f64 / exact).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);
         let sd = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n)).sqrt();
         assert!((mean - 1.0).abs() < 4.0 * 0.2 / f64::from(n).sqrt(), "{mean}");
