@@ -11,7 +11,6 @@ use plimsoll::protocol::openai;
 use plimsoll::record::outcome::Outcome;
 use plimsoll::record::request::{Phase, RequestRecord, TokenSource};
 use plimsoll::scenario::target::{Api, Auth, Target, Task, Timeouts};
-use plimsoll::workload::schedule::Arrival;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -181,27 +180,13 @@ fn client(target: &Target) -> Client {
     Client::new(target, Path::new("/"), None, Clock::start()).unwrap()
 }
 
-fn arrival() -> Arrival {
-    Arrival {
-        seq: 3,
-        at: Nanos::ZERO,
-        phase: Phase::Measure,
-        input_tokens: 5,
-        output_tokens: 2,
-        shared_tokens: 0,
-        prefix_group: 0,
-        session: None,
-        user: None,
-    }
-}
-
 async fn ask(client: &Client, target: &Target) -> RequestRecord {
     let (_keep, stop) = watch::channel(false);
     ask_until(client, target, stop).await
 }
 
 async fn ask_until(client: &Client, target: &Target, stop: watch::Receiver<bool>) -> RequestRecord {
-    let call = openai::call(target, &arrival(), "hello");
+    let call = openai::call(target, 2, "hello");
     client.execute(call, RequestRecord::due(3, Phase::Measure, Nanos::ZERO, 5, 2), stop).await
 }
 

@@ -193,8 +193,6 @@ fn merged(body: &Body<'_>, target: &Target) -> serde_json::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Nanos;
-    use crate::record::request::Phase;
     use proptest::prelude::*;
     use serde_json::json;
 

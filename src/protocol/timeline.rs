@@ -234,7 +234,8 @@ impl Timeline {
             self.fail(now, Outcome::Truncated, "the answer was not read to its end");
         }
         let Some(End { at, outcome, retry_after, .. }) = self.end else { return };
-        let fold = self.fold;
+        let mut fold = self.fold;
+        fold.settle();
         record.outcome = outcome;
         record.status = self.status;
         record.retry_after = retry_after;

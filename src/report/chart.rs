@@ -9,7 +9,7 @@ mod restyle;
 mod sweep_figures;
 
 pub use axis::{Axis, Scale};
-pub use ink::{Ink, Key, Marker};
+pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
 pub use sweep_figures::knee;
 
@@ -48,7 +48,7 @@ pub enum Layer {
         /// Their marker.
         marker: Marker,
     },
-    /// A horizontal line over the whole width, with its name above the right end.
+    /// A horizontal line over the whole width, with its name above the left end.
     Rule {
         /// Where.
         y: f64,
@@ -89,7 +89,7 @@ pub struct Hit {
 /// How wide a chart is by nature. Text has 13 px there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// 640 px: two beside each other on a wide screen.
+    /// 580 px: two beside each other on a wide screen.
     Half,
     /// 1,080 px.
     Full,
@@ -100,7 +100,7 @@ impl Width {
     #[must_use]
     pub fn pixels(self) -> u32 {
         match self {
-            Self::Half => 640,
+            Self::Half => 580,
             Self::Full => 1080,
         }
     }

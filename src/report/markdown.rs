@@ -50,7 +50,8 @@ pub fn sweep(steps: &[RunDocument]) -> String {
 pub fn plan(plan: &Recommendation) -> String {
     let verdict = verdict::of_plan(plan);
     let standing = if plan.chosen.is_some() { verdict.standing } else { Standing::Missed };
-    let mut out = format!("**{} {}** `{}`\n\n{}\n", standing.sign(), text(&plan_content::buy(plan)), code(&plan.scenario), text(&plan.sentence));
+    let mut out =
+        format!("**{} {}** `{}`\n\n{}\n", standing.sign(), text(&plan_content::buy(plan)), code(&plan.scenario), text(&plan_content::reason(plan)));
     if verdict.sentence != plan.sentence {
         let _ = write!(out, "\n{}\n", text(&verdict.sentence));
     }
@@ -114,7 +115,7 @@ fn text(raw: &str) -> String {
     out
 }
 
-/// Text inside a code span: only what would end it is replaced.
+/// Text inside a code span, for names and codes: what would end it, open markup or mention anybody is replaced.
 fn code(raw: &str) -> String {
-    raw.chars().map(|c| if c == '`' || c == '|' || c.is_control() { '\u{fffd}' } else { c }).collect()
+    raw.chars().map(|c| if "`|<>@\\".contains(c) || c.is_control() { '\u{fffd}' } else { c }).collect()
 }

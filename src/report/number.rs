@@ -52,7 +52,7 @@ pub fn span(s: f64) -> String {
     let (value, unit) = match s {
         s if !s.is_finite() => return "n/a".to_owned(),
         s if s < 1.0 && s > 0.0 => (s * 1000.0, "ms"),
-        s if s < 120.0 => (s, "s"),
+        s if s < 300.0 => (s, "s"),
         s if s < 7_200.0 => (s / 60.0, "min"),
         s if s < 172_800.0 => (s / 3600.0, "h"),
         s => (s / 86_400.0, "d"),
@@ -79,7 +79,7 @@ pub fn share(x: f64) -> String {
     }
 }
 
-/// An amount of money with two decimals: `1,234.50 USD`.
+/// An amount of money: with two decimals below a thousand, whole from there on: `71.40 USD`, `51,408 USD`.
 #[must_use]
 pub fn money(amount: f64, currency: &str) -> String {
     if !amount.is_finite() {
@@ -88,6 +88,9 @@ pub fn money(amount: f64, currency: &str) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; the cast saturates")]
     let cents = (amount.abs() * 100.0).round() as u64;
     let sign = if amount < 0.0 && cents > 0 { "-" } else { "" };
+    if cents >= 100_000 {
+        return format!("{sign}{} {currency}", count((cents + 50) / 100));
+    }
     format!("{sign}{}.{:02} {currency}", count(cents / 100), cents % 100)
 }
 
@@ -147,7 +150,8 @@ mod tests {
         {
             assert_eq!(span(s), text);
         }
-        assert_eq!(money(1234.5, "USD"), "1,234.50 USD");
+        assert_eq!(money(71.4, "USD"), "71.40 USD");
+        assert_eq!(money(1234.5, "USD"), "1,235 USD");
         assert_eq!(money(-0.001, "USD"), "0.00 USD");
     }
 

@@ -29,6 +29,16 @@ pub fn buy(plan: &Recommendation) -> String {
     )
 }
 
+/// Why, in a sentence that does not repeat what to buy.
+#[must_use]
+pub fn reason(plan: &Recommendation) -> String {
+    let repeats = plan.chosen.is_some() && plan.sentence.to_lowercase().starts_with("buy min");
+    match plan.sentence.split_once(", because ") {
+        Some((_, why)) if repeats => format!("Because {why}"),
+        _ => plan.sentence.clone(),
+    }
+}
+
 /// The main figures.
 #[must_use]
 pub fn figures(plan: &Recommendation) -> Vec<Figure> {
@@ -121,7 +131,7 @@ pub fn alternatives(plan: &Recommendation) -> Table {
             money(c.cost_per_hour, &plan.currency),
             share(c.good_share),
             format!("{} of {}", count(u64::from(c.periods_kept)), count(u64::from(c.periods))),
-            if c.keeps_promise { "\u{2713} kept".to_owned() } else { "\u{2717} BROKEN".to_owned() },
+            if c.keeps_promise { "\u{2713}\u{a0}kept".to_owned() } else { "\u{2717}\u{a0}BROKEN".to_owned() },
             why.to_owned(),
         ]
     };

@@ -72,8 +72,8 @@ pub fn accounting(s: &Summary) -> String {
 #[must_use]
 pub fn objective_verdict(verdict: ObjectiveVerdict) -> &'static str {
     match verdict {
-        ObjectiveVerdict::Met => "\u{2713} met",
-        ObjectiveVerdict::NotMet => "\u{2717} NOT MET",
+        ObjectiveVerdict::Met => "\u{2713}\u{a0}met",
+        ObjectiveVerdict::NotMet => "\u{2717}\u{a0}NOT\u{a0}MET",
         ObjectiveVerdict::Undecided => "? undecided",
     }
 }
@@ -84,6 +84,20 @@ pub fn objectives(s: &Summary) -> Table {
     let mut table = Table::new(&["Objective", "Measured", "Verdict"]);
     table.rows.extend(s.objectives.iter().map(|o| vec![o.text.clone(), o.measured.clone(), objective_verdict(o.verdict).to_owned()]));
     table
+}
+
+/// Why an objective's percentile may differ from the one of the latency table; empty when nothing failed.
+#[must_use]
+pub fn objective_note(s: &Summary) -> String {
+    let bad = s.accounting.due.saturating_sub(s.accounting.ok);
+    if bad == 0 || s.objectives.is_empty() {
+        return String::new();
+    }
+    format!(
+        "Objectives are judged over all {} due: the {} without a complete answer count as slower than any bound, so that a percentile here can lie above the one over answered requests.",
+        plural(s.accounting.due, "request", "requests"),
+        count(bad)
+    )
 }
 
 /// What the client knows of itself, and why it matters.

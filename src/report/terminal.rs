@@ -33,6 +33,7 @@ pub fn run(doc: &RunDocument, paint: Paint) -> String {
     if !s.objectives.is_empty() {
         screen.heading("Objectives");
         screen.table(&run_content::objectives(s));
+        screen.line(&run_content::objective_note(s));
     }
     let errors = run_content::errors(doc);
     if !errors.rows.is_empty() {
@@ -83,8 +84,10 @@ pub fn plan(plan: &Recommendation, paint: Paint) -> String {
     let verdict = verdict::of_plan(plan);
     let mut screen = Screen::new(paint);
     screen.headline(verdict.standing, &plan_content::buy(plan), &plan.scenario);
-    screen.line(&plan.sentence);
-    screen.line(&verdict.sentence);
+    screen.line(&plan_content::reason(plan));
+    if plan.chosen.is_some() {
+        screen.line(&verdict.sentence);
+    }
     screen.line(&verdict::promise(plan));
     screen.figures(&plan_content::figures(plan));
     screen.heading("Where the money goes");

@@ -14,7 +14,7 @@ use crate::scenario::workload::{Lengths, Marginal};
 use std::io::Read;
 
 /// One recorded request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row {
     /// When it came, from the first row; `None` in recordings of lengths only.
     pub at: Option<Nanos>,

@@ -212,6 +212,19 @@ impl Fold {
         share.add_reasoning(split.reasoning, self.counter.as_ref());
         share.add_visible(split.visible, self.counter.as_ref());
     }
+
+    /// Counts one token a chunk when that comes nearer to the server's usage than our own count: a vocabulary that is not the model's cuts the
+    /// text at other places, while most servers send a chunk for each token.
+    pub(super) fn settle(&mut self) {
+        let Some(usage) = self.usage.filter(|u| u.completion > 0) else { return };
+        let chunks = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
+        if chunks > 1 && chunks.abs_diff(usage.completion) < self.counted.abs_diff(usage.completion) {
+            for chunk in &mut self.chunks {
+                chunk.tokens = 1;
+            }
+            self.counted = chunks;
+        }
+    }
 }
 
 /// Some servers send the same text under both names during a change of name: one of them counts.

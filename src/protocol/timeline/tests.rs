@@ -283,3 +283,21 @@ proptest! {
         prop_assert!(record.first_token <= record.last_token && record.last_token.is_none_or(|at| at <= record.closed));
     }
 }
+
+/// A vocabulary that is not the model's counts four tokens in two chunks of one token each: the server's usage decides.
+#[test]
+fn a_foreign_vocabulary_gives_way_to_one_token_a_chunk() {
+    let counter: Counter = Arc::new(|_: &str| 2);
+    let with = |usage: u32| {
+        let usage = format!("data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{usage}}}}}\n\n");
+        let mut timeline = Timeline::new(CHAT(), Some(Arc::clone(&counter)));
+        timeline.head(ms(1), 200, &HeaderMap::new());
+        timeline.bytes(ms(2), [A, B, STOP, &usage, DONE].concat().as_bytes());
+        timeline.end(ms(3));
+        finished(timeline).0
+    };
+    let settled = with(2);
+    assert_eq!((settled.counted_tokens, settled.chunks[0].tokens, settled.output_tokens), (2, 1, 2));
+    let several_a_chunk = with(4);
+    assert_eq!((several_a_chunk.counted_tokens, several_a_chunk.chunks[0].tokens), (4, 2));
+}

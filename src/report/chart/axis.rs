@@ -55,13 +55,22 @@ impl Axis {
         Self { label: label.to_owned(), scale: Scale::Log, min: low, max: high, ticks }
     }
 
-    /// Quantiles from p0 to p99, or as many nines more as `q_max` has.
+    /// Quantiles from p0 to `q_max`, and to p99 at least.
     #[must_use]
     pub fn nines(label: &str, q_max: f64) -> Self {
         let marks = [(0.0, "p0"), (0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (0.99999, "p99.999")];
-        let last = marks.iter().map(|m| m.0).find(|q| *q >= q_max).unwrap_or(0.99999).max(0.99);
+        let last = q_max.clamp(0.99, 0.999_99);
         let ticks = marks.iter().filter(|m| m.0 <= last).map(|m| (m.0, m.1.to_owned())).collect();
         Self { label: label.to_owned(), scale: Scale::Nines, min: 0.0, max: last, ticks }
+    }
+
+    /// Shares of a whole by their nines, from nothing to `most`, and to 99% at least.
+    #[must_use]
+    pub fn shares(label: &str, most: f64) -> Self {
+        let percent = |q: f64| format!("{}%", tick_text(q * 100.0));
+        let axis = Self::nines(label, most);
+        let ticks = axis.ticks.iter().filter(|t| t.0 != 0.5).map(|t| (t.0, percent(t.0))).collect();
+        Self { ticks, ..axis }
     }
 
     /// Seconds from zero to `end_s`, labelled in the unit that suits the span.
@@ -112,7 +121,8 @@ fn multiples(step: f64, top: f64, unit: f64, suffix: &str) -> Vec<(f64, String)>
 
 /// A label without needless zeros: `0`, `0.5`, `20`, `1,500`.
 fn tick_text(value: f64) -> String {
-    let text = number::real(value);
+    // Three digits are enough for a label, but not for nines.
+    let text = if value > 99.0 && value < 100.0 { value.to_string() } else { number::real(value) };
     if text.contains('.') && !text.contains('e') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
@@ -129,7 +139,8 @@ mod tests {
     fn labels_are_round_numbers() {
         assert_eq!(labels(&Axis::linear("", 17.0, 4)), ["0", "5", "10", "15", "20"]);
         assert_eq!(labels(&Axis::log("", 30.0, 900.0)), ["20", "50", "100", "200", "500", "1,000"]);
-        assert_eq!(labels(&Axis::nines("", 0.997)), ["p0", "p50", "p90", "p99", "p99.9"]);
+        assert_eq!(labels(&Axis::nines("", 0.9997)), ["p0", "p50", "p90", "p99", "p99.9"]);
+        assert_eq!(labels(&Axis::shares("", 0.9997)), ["0%", "90%", "99%", "99.9%"]);
         assert_eq!(labels(&Axis::time(86_400.0)), ["0 h", "3 h", "6 h", "9 h", "12 h", "15 h", "18 h", "21 h", "24 h"]);
     }
 

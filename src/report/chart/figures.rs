@@ -10,10 +10,6 @@ const DRAWN: usize = 240;
 /// Rows of the table below a time series, at most.
 const ROWS: usize = 60;
 
-fn key(ink: Ink, marker: Marker, text: &str) -> Key {
-    Key { ink, marker, text: text.to_owned() }
-}
-
 /// TTFT and E2E by percentile on an axis of nines; where fewer than ten values lie beyond a percentile the ground is hatched and the curve not to be trusted.
 #[must_use]
 pub fn percentiles(summary: &Summary, slo: &Slo) -> Chart {
@@ -26,7 +22,7 @@ pub fn percentiles(summary: &Summary, slo: &Slo) -> Chart {
     let bounds: Vec<(f64, f64, String)> = slo
         .terms()
         .filter(|t| matches!(t.metric, Metric::Ttft | Metric::E2e) && t.percentile.quantile() <= x.max)
-        .map(|t| (t.percentile.quantile(), t.bound.nanos().as_millis_f64(), format!("{} {} <= {}", t.metric.label(), t.percentile, t.bound)))
+        .map(|t| (t.percentile.quantile(), t.bound.nanos().as_millis_f64(), format!("{} {} <= {}", t.metric.label(), t.percentile, t.bound.nanos())))
         .collect();
     let values = || a.iter().chain(&b).map(|p| p.1).chain(bounds.iter().map(|b| b.1));
     let y = Axis::log("milliseconds from the intended instant, logarithmic", values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
@@ -36,16 +32,16 @@ pub fn percentiles(summary: &Summary, slo: &Slo) -> Chart {
         Layer::Line { points: b, ink: Ink::Second, marker: Marker::Square },
     ];
     let mut keys = vec![
-        key(Ink::First, Marker::Circle, &format!("TTFT (n = {})", count(ttft.n))),
-        key(Ink::Second, Marker::Square, &format!("E2E (n = {})", count(e2e.n))),
-        key(Ink::Faint, Marker::None, "hatched: fewer than 10 values beyond, not reported"),
+        Key::line(Ink::First, Marker::Circle, format!("TTFT (n = {})", count(ttft.n))),
+        Key::line(Ink::Second, Marker::Square, format!("E2E (n = {})", count(e2e.n))),
+        Key::area(Ink::Faint, "hatched: fewer than 10 values beyond, not reported"),
     ];
     if !bounds.is_empty() {
         layers.push(Layer::Points { points: bounds.iter().map(|b| (b.0, b.1)).collect(), ink: Ink::Bound, marker: Marker::Ring });
         for (q, ms, text) in &bounds {
             layers.push(Layer::Note { at: (*q, *ms), text: text.clone() });
         }
-        keys.push(key(Ink::Bound, Marker::Ring, "objective"));
+        keys.push(Key::point(Ink::Bound, Marker::Ring, "objective"));
     }
     let mut table = Table::new(&["Latency", "n", "min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"]);
     let l = &summary.latency;
@@ -129,7 +125,7 @@ pub fn series(summary: &Summary, slo: &Slo) -> Chart {
         .terms()
         .filter(|t| t.metric == Metric::Ttft)
         .last()
-        .map(|t| (t.bound.nanos().as_millis_f64(), format!("TTFT {} <= {}", t.percentile, t.bound)));
+        .map(|t| (t.bound.nanos().as_millis_f64(), format!("TTFT {} <= {}", t.percentile, t.bound.nanos())));
     let gap = |v: Option<f64>| v.unwrap_or(f64::NAN);
     let panels = vec![
         panel(
@@ -166,7 +162,7 @@ pub fn series(summary: &Summary, slo: &Slo) -> Chart {
         hits: points.iter().enumerate().map(|(i, p)| hit(i, step, p)).collect(),
         x,
         panels,
-        keys: vec![key(Ink::Shade, Marker::None, "measured window"), key(Ink::Bound, Marker::None, "objective")],
+        keys: vec![Key::area(Ink::Shade, "measured window"), Key::line(Ink::Bound, Marker::None, "objective")],
         table: series_table(&summary.series),
     }
 }
@@ -282,9 +278,9 @@ pub fn latency(id: &'static str, name: &str, what: &str, d: &Distribution) -> Ch
         panels: vec![Panel { height: 190, y, layers }],
         x,
         keys: vec![
-            key(Ink::FirstArea, Marker::None, &format!("{name}, n = {}", count(d.n))),
-            key(Ink::First, Marker::None, &format!("p50 {}", percentile(d, "p50"))),
-            key(Ink::Second, Marker::None, &format!("p95 {}", percentile(d, "p95"))),
+            Key::area(Ink::FirstArea, format!("{name}, n = {}", count(d.n))),
+            Key::line(Ink::First, Marker::None, format!("p50 {}", percentile(d, "p50"))),
+            Key::line(Ink::Second, Marker::None, format!("p95 {}", percentile(d, "p95"))),
         ],
         hits,
         table,
@@ -344,8 +340,8 @@ pub fn lengths(id: &'static str, side: &str, asked: &[Bin], observed: &[Bin]) ->
         }],
         x,
         keys: vec![
-            key(Ink::First, Marker::Circle, &format!("asked, n = {}", count(total(&a)))),
-            key(Ink::Second, Marker::Square, &format!("observed, n = {}", count(total(&b)))),
+            Key::line(Ink::First, Marker::Circle, format!("asked, n = {}", count(total(&a)))),
+            Key::line(Ink::Second, Marker::Square, format!("observed, n = {}", count(total(&b)))),
         ],
         hits: Vec::new(),
         table,

@@ -95,27 +95,60 @@ pub enum Marker {
     Ring,
 }
 
-/// An entry of a legend, which the page shows as text beside a sample of line and marker.
+/// What a legend shows of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// A piece of line with its marker.
+    Line,
+    /// The marker alone.
+    Point,
+    /// A patch of area.
+    Area,
+}
+
+/// An entry of a legend, which the page shows as text beside a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its ink.
     pub ink: Ink,
     /// Its marker.
     pub marker: Marker,
+    /// What is shown of it.
+    pub sample: Sample,
     /// What it is, with unit.
     pub text: String,
 }
 
 impl Key {
-    /// A sample of line and marker, 34 x 14, as SVG without a word in it.
+    /// A line, with markers or without.
     #[must_use]
-    pub fn sample(&self) -> String {
+    pub fn line(ink: Ink, marker: Marker, text: impl Into<String>) -> Self {
+        Self { ink, marker, sample: Sample::Line, text: text.into() }
+    }
+
+    /// Single points.
+    #[must_use]
+    pub fn point(ink: Ink, marker: Marker, text: impl Into<String>) -> Self {
+        Self { ink, marker, sample: Sample::Point, text: text.into() }
+    }
+
+    /// An area.
+    #[must_use]
+    pub fn area(ink: Ink, text: impl Into<String>) -> Self {
+        Self { ink, marker: Marker::None, sample: Sample::Area, text: text.into() }
+    }
+
+    /// The sample, 34 x 14, as SVG without a word in it.
+    #[must_use]
+    pub fn svg(&self) -> String {
         let class = self.ink.class();
-        let body = match self.ink {
-            Ink::FirstArea | Ink::SecondArea | Ink::Shade | Ink::Lag => format!(r#"<rect class="{class}" x="4" y="4" width="128" height="48"/>"#),
-            _ if self.marker == Marker::None => line(class),
-            Ink::Miss => marker(self.marker, class),
-            _ => line(class) + &marker(self.marker, class),
+        let body = match self.sample {
+            // Patches of inks that are lines elsewhere need the class that fills.
+            Sample::Area => {
+                format!(r#"<rect class="{class}{}" x="4" y="4" width="128" height="48"/>"#, if class.starts_with('k') { " m" } else { "" })
+            }
+            Sample::Line => line(class) + &marker(self.marker, class),
+            Sample::Point => marker(self.marker, class),
         };
         format!(r#"<svg class="sample" viewBox="0 0 136 56" aria-hidden="true">{body}</svg>"#)
     }

@@ -95,10 +95,10 @@ pub fn timeline(plan: &Recommendation) -> Chart {
         hits: points.iter().enumerate().map(hit).collect(),
         x,
         keys: vec![
-            Key { ink: Ink::First, marker: Marker::None, text: "demand, input plus output tok/s".to_owned() },
-            Key { ink: Ink::Second, marker: Marker::None, text: format!("capacity that serves, {} tok/s a chunk within the objectives", real(size)) },
-            Key { ink: Ink::Lag, marker: Marker::None, text: "chunks asked for and not there yet (lag)".to_owned() },
-            Key { ink: Ink::Miss, marker: Marker::Square, text: "requests that missed an objective".to_owned() },
+            Key::line(Ink::First, Marker::None, "demand, input plus output tok/s"),
+            Key::line(Ink::Second, Marker::None, format!("capacity that serves, {} tok/s a chunk within the objectives", real(size))),
+            Key::area(Ink::Lag, "chunks asked for and not there yet (lag)"),
+            Key::area(Ink::Miss, "requests that missed an objective"),
         ],
         table: timeline_table(&t.points, t.step_s),
     }
@@ -159,15 +159,17 @@ pub fn frontier(plan: &Recommendation) -> Chart {
     let periods = (plan.promise.periods * 100.0, format!("promised: {} of periods", share(plan.promise.periods)));
     let requests = (plan.promise.requests, format!("promised in such a period: {}", share(plan.promise.requests)));
     let best = all().map(|c| c.good_share).filter(|s| *s < 1.0).fold(plan.promise.requests, f64::max);
+    // Room above the best, on the scale of nines.
+    let best = 1.0 - (1.0 - best) * 0.5;
     let panels = vec![
         panel(
             150,
-            Axis::linear(&format!("periods that keep the promise, at least, in % ({confidence} confidence)"), 100.0, 4),
+            Axis { max: 112.0, ..Axis::linear(&format!("periods that keep the promise, at least, in % ({confidence} confidence)"), 100.0, 4) },
             periods,
             &certainty,
             true,
         ),
-        panel(120, Axis::nines("good requests, over all periods", best), requests, &good, false),
+        panel(120, Axis::shares("good requests, over all periods, by nines", best), requests, &good, false),
     ];
     let mut table = Table::new(&["Chunks", "cost per hour", "mean chunks", "good requests", "worst period", "periods kept", "at least", "promise"]);
     let mut rows: Vec<&CandidateResult> = all().collect();
@@ -196,11 +198,11 @@ pub fn frontier(plan: &Recommendation) -> Chart {
         x,
         panels,
         keys: vec![
-            Key { ink: Ink::Third, marker: Marker::Square, text: "chosen".to_owned() },
-            Key { ink: Ink::First, marker: Marker::Circle, text: "keeps the promise, costs more".to_owned() },
-            Key { ink: Ink::Miss, marker: Marker::Cross, text: "breaks the promise".to_owned() },
-            Key { ink: Ink::Second, marker: Marker::Triangle, text: "rule of thumb".to_owned() },
-            Key { ink: Ink::Bound, marker: Marker::None, text: "promise".to_owned() },
+            Key::point(Ink::Third, Marker::Square, "chosen"),
+            Key::point(Ink::First, Marker::Circle, "keeps the promise"),
+            Key::point(Ink::Miss, Marker::Cross, "breaks the promise"),
+            Key::point(Ink::Second, Marker::Triangle, "rule of thumb"),
+            Key::line(Ink::Bound, Marker::None, "promise"),
         ],
         hits,
         table,

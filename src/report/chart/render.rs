@@ -16,8 +16,8 @@ const TEXT: f64 = 13.0 * 4.0 * 1.24;
 /// Room for the y labels, the x labels, and the panel's heading, in pixels.
 const LEFT: u32 = 64;
 const BOTTOM: u32 = 44;
-const TOP: u32 = 26;
-const RIGHT: u32 = 22;
+const TOP: u32 = 30;
+const RIGHT: u32 = 38;
 
 type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plot<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Spread<'a>, Spread<'a>>>;
@@ -121,7 +121,7 @@ fn draw_panel<'a, 'b>(area: &'a Root<'b>, x: &'a Axis, panel: &'a Panel, is_last
     }
     mesh.draw()?;
     let heading = text(Ink::Text, HPos::Left, VPos::Center);
-    area.draw(&Text::new(panel.y.label.clone(), (i32_of(8 * FINE), i32_of(TOP * FINE / 2)), heading))?;
+    area.draw(&Text::new(panel.y.label.clone(), (i32_of(8 * FINE), i32_of(10 * FINE)), heading))?;
     for layer in &panel.layers {
         draw_layer(&mut plot, x, panel, layer)?;
     }
@@ -157,7 +157,7 @@ fn draw_layer(plot: &mut Plot, x: &Axis, panel: &Panel, layer: &Layer) -> Drawn<
         Layer::Rule { y, text: name } => {
             let (left, right, y) = (x.place(x.min), x.place(x.max), panel.y.place(*y));
             plot.draw_series(LineSeries::new([(left, y), (right, y)], style(Ink::Bound)))?;
-            let at = EmptyElement::at((right, y)) + Text::new(name.clone(), (-24, -14), text(Ink::Text, HPos::Right, VPos::Bottom));
+            let at = EmptyElement::at((left, y)) + Text::new(name.clone(), (24, -14), text(Ink::Text, HPos::Left, VPos::Bottom));
             plot.draw_series(std::iter::once(at))?;
         }
         Layer::Note { at, text: word } => {

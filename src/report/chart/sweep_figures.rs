@@ -19,7 +19,7 @@ pub fn knee(steps: &[&Summary], slo: &Slo) -> Chart {
     let bounds: Vec<(f64, String)> = slo
         .terms()
         .filter(|t| matches!(t.metric, Metric::Ttft | Metric::E2e))
-        .map(|t| (t.bound.nanos().as_millis_f64(), format!("{} {} <= {}", t.metric.label(), t.percentile, t.bound)))
+        .map(|t| (t.bound.nanos().as_millis_f64(), format!("{} {} <= {}", t.metric.label(), t.percentile, t.bound.nanos())))
         .collect();
     let values = || series.iter().flat_map(|s| s.1.iter().map(|p| p.1)).filter(|v| v.is_finite() && *v > 0.0).chain(bounds.iter().map(|b| b.0));
     let x = Axis::linear(
@@ -33,14 +33,14 @@ pub fn knee(steps: &[&Summary], slo: &Slo) -> Chart {
     for (name, points, ink, marker) in &series {
         layers.push(Layer::Line { points: points.clone(), ink: *ink, marker: Marker::None });
         layers.push(Layer::Points { points: points.clone(), ink: *ink, marker: *marker });
-        keys.push(Key { ink: *ink, marker: *marker, text: (*name).to_owned() });
+        keys.push(Key::line(*ink, *marker, *name));
     }
-    keys.push(Key { ink: Ink::Bound, marker: Marker::None, text: "objective".to_owned() });
+    keys.push(Key::line(Ink::Bound, Marker::None, "objective"));
     if let Some(s) = best.map(|i| steps[i]) {
         let at = point(s, s.latency.ttft.at("p95").or_else(|| s.latency.ttft.at("p50")));
         layers.push(Layer::Points { points: vec![at], ink: Ink::First, marker: Marker::Ring });
         layers.push(Layer::Note { at, text: format!("knee: {}/s offered", real(s.offered_rate)) });
-        keys.push(Key { ink: Ink::First, marker: Marker::Ring, text: "knee: the highest step that meets every objective".to_owned() });
+        keys.push(Key::point(Ink::First, Marker::Ring, "knee: the highest step that meets every objective"));
     }
     let knee_text = best.map_or_else(
         || "No step meets every objective.".to_owned(),

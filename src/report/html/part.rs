@@ -115,7 +115,7 @@ pub(super) fn chart(chart: &Chart) -> String {
         chart,
         svg: chart.svg(),
         wide: chart.width == Width::Full,
-        keys: chart.keys.iter().map(|k| (k.sample(), k.text.as_str())).collect(),
+        keys: chart.keys.iter().map(|k| (k.svg(), k.text.as_str())).collect(),
         table: numbers(&chart.table, &chart.title),
     })
 }

@@ -52,7 +52,11 @@ pub fn run_page(doc: &RunDocument, extras: &RunExtras) -> String {
         interruption: content::interruption(doc),
         kpis: part::figures(&content::figures(s)),
         accounting: content::accounting(s),
-        objectives: if s.objectives.is_empty() { String::new() } else { part::sentences(&content::objectives(s), "Objectives") },
+        objectives: if s.objectives.is_empty() {
+            String::new()
+        } else {
+            part::sentences(&content::objectives(s), "Objectives") + &paragraph(&content::objective_note(s))
+        },
         warnings: trust(doc),
         validity: part::sentences(&content::validity(s), "Checks of the client"),
         percentiles: part::chart(&figures::percentiles(s, slo)),
@@ -90,6 +94,9 @@ pub(super) fn endpoint(doc: &RunDocument) -> String {
 }
 
 pub(super) fn paragraph(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     format!("<p class=\"note\">{}</p>", crate::report::chart::escape(text))
 }
 
