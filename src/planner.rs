@@ -292,8 +292,8 @@ impl Work<'_> {
             question: scenario.question.clone(),
             seed: experiment.seed.0,
             sentence: format!(
-                "no size up to {} chunks of {} tokens/s keeps the promise: {binding}",
-                plan.max_chunks,
+                "no size up to {} of {} tokens/s keeps the promise: {binding}",
+                explain::chunks(plan.max_chunks),
                 explain::grouped(plan.chunk.size.0)
             ),
             chosen: None,
@@ -324,7 +324,7 @@ impl Work<'_> {
         }
         let largest = Size::fixed(plan.max_chunks);
         match found.judged.last().map(|j| (j.size, &j.periods)).or_else(|| found.looked.get_key_value(&largest).map(|(s, p)| (*s, p))) {
-            Some((size, periods)) => format!("with {} {}", explain::size(size), explain::why_fails(rules, plan, periods)),
+            Some((size, periods)) => format!("at {} {}", explain::size(size), explain::why_fails(rules, plan, periods)),
             None => "no size could be judged".to_owned(),
         }
     }
@@ -352,7 +352,7 @@ impl Work<'_> {
         let answer = Answer { plan, size: chosen.size, mean_chunks: result.mean_chunks, cheaper, headroom: &split.parts, lag_s };
         to.sentence = explain::sentence(&answer);
         to.binding = match cheaper {
-            Some((size, reason)) => format!("with {} {reason}", explain::size(size)),
+            Some((size, reason)) => format!("at {} {reason}", explain::size(size)),
             None => "one chunk is the least that can be bought, and it keeps the promise".to_owned(),
         };
         to.headroom = split.parts;

@@ -12,6 +12,7 @@ use crate::sim::event::Detail;
 use crate::sim::virtual_time;
 use crate::workload::schedule::Arrival;
 use rand_distr::{Distribution, Exp1};
+use std::cell::Cell;
 
 /// Capacity of one chunk within the objectives.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,15 +35,15 @@ pub fn of_one_chunk(world: &World<'_>, demand: &Demand, promised: f64) -> Capaci
     let mix = mix(demand, world.seed);
     let tokens = mix.iter().map(|(_, a)| f64::from(a.input_tokens) + f64::from(a.output_tokens)).sum::<f64>() / mix.len() as f64;
     let work_s = mix.iter().map(|(_, a)| least_work_s(&world.endpoint, a)).sum::<f64>() / mix.len() as f64;
-    let good = |rate: f64| good_share(world, &mix, rate);
+    let good = |rate: f64| good_share(world, &mix, rate, promised);
     // No rate above 1 / work is stable. A hundredth of that leaves the chunk idle between requests.
     let most = 1.0 / work_s.max(1e-9);
-    let idle_good_share = good(most * 0.002);
+    let idle_good_share = good_share(world, &mix, most * 0.002, 0.0);
     if idle_good_share < promised {
         return Capacity { idle_good_share, ..Capacity::default() };
     }
     let (mut keeps, mut fails) = (most * 0.002, most);
-    for _ in 0..14 {
+    for _ in 0..12 {
         let middle = f64::midpoint(keeps, fails);
         if good(middle) >= promised {
             keeps = middle;
@@ -77,18 +78,27 @@ fn mix(demand: &Demand, seed: Seed) -> Vec<(f64, Arrival)> {
     mix
 }
 
-fn good_share(world: &World<'_>, mix: &[(f64, Arrival)], rate: f64) -> f64 {
+/// Share of counted requests that are good; overload ends early, when more were missed than `promised` allows.
+fn good_share(world: &World<'_>, mix: &[(f64, Arrival)], rate: f64, promised: f64) -> f64 {
     let arrivals = mix.iter().map(|(at, a)| Arrival { at: Nanos::from_secs_f64(at / rate), ..*a }).collect();
     let counted_from = mix.len() as u64 / 10;
+    let missable = (mix.len() as f64 - counted_from as f64) * (1.0 - promised) + 1.0;
+    let stop = Cell::new(false);
     let mut endpoint = Endpoint::new(&world.sized(Size::fixed(1)), world.seed, Detail::Requests);
-    let (mut good, mut total) = (0_u64, 0_u64);
-    virtual_time::run(&mut List::new(arrivals), &mut endpoint, world.patience(), &mut |record| {
+    let (mut good, mut missed) = (0_u64, 0_u64);
+    virtual_time::run(&mut List::new(arrivals, &stop), &mut endpoint, world.patience(), &mut |record| {
         if record.seq >= counted_from {
-            total += 1;
-            good += u64::from(Judgement::of(record, &world.bounds).is_good());
+            let is_good = Judgement::of(record, &world.bounds).is_good();
+            good += u64::from(is_good);
+            missed += u64::from(!is_good);
+            stop.set(missed as f64 > missable);
         }
     });
-    if total == 0 { 0.0 } else { good as f64 / total as f64 }
+    if stop.get() && promised > 0.0 {
+        // What was not sent any more counts as missed.
+        return good as f64 / (mix.len() as f64 - counted_from as f64);
+    }
+    if good + missed == 0 { 0.0 } else { good as f64 / (good + missed) as f64 }
 }
 
 #[cfg(test)]

@@ -43,6 +43,12 @@ pub fn size(size: Size) -> String {
     format!("min {}, max {}", size.min, size.max)
 }
 
+/// `1 chunk`, `5 chunks`.
+#[must_use]
+pub fn chunks(count: u32) -> String {
+    format!("{count} chunk{}", if count == 1 { "" } else { "s" })
+}
+
 /// What a period is called: days and weeks by their name.
 #[must_use]
 pub fn periods_noun(plan: &Plan) -> &'static str {
@@ -149,11 +155,17 @@ pub fn why_fails(rules: &Rules, plan: &Plan, periods: &[PeriodOutcome]) -> Strin
     if failed.is_empty() {
         return format!("all {seen} {noun} looked at had {} of their requests good; not enough of them to certify it", percent(rules.requests));
     }
-    let head = format!("{} of {seen} simulated {noun} had less than {} of their requests good", failed.len(), percent(rules.requests));
+    let promised = percent(rules.requests);
+    let head = match seen - failed.len() {
+        0 => format!("none of {seen} simulated {noun} has {promised} of its requests good"),
+        kept => {
+            format!("only {kept} of {seen} simulated {noun} have {promised} of their requests good, too few to promise {}", percent(rules.periods))
+        }
+    };
     let misses = misses(failed.iter().copied());
     let mut text = head;
     if let Some((share, class)) = dominant(&misses) {
-        text = format!("{text}; in these {} {class}", percent(share));
+        text = format!("{text}; in {} {} of the requests {class}", if failed.len() == seen { "them" } else { "the others" }, percent(share));
     }
     if let Some(when) = when(plan, failed.iter().copied()) {
         text = format!("{text}, {when}");
@@ -191,7 +203,7 @@ pub fn sentence(answer: &Answer<'_>) -> String {
         grouped(chunk * f64::from(max))
     );
     let why = match answer.cheaper {
-        Some((cheaper, reason)) => format!("because with {} {reason}", size(cheaper)),
+        Some((cheaper, reason)) => format!("because at {} {reason}", size(cheaper)),
         None => "because this is the smallest size and it keeps the promise".to_owned(),
     };
     format!("{head}, {why}{}", over(answer))
@@ -248,7 +260,8 @@ mod tests {
         let fine = PeriodOutcome { total: 1000, good: 1000, ..PeriodOutcome::default() };
         assert_eq!(
             why_fails(&rules(), &plan, &[fine, bad]),
-            "1 of 2 simulated periods had less than 99 % of their requests good; in these 4 % miss TTFT, 75 % of the misses between 2.50 min and 2.92 min into it"
+            "only 1 of 2 simulated periods have 99 % of their requests good, too few to promise 90 %; \
+             in the others 4 % of the requests miss TTFT, 75 % of the misses between 2.50 min and 2.92 min into it"
         );
     }
 
@@ -270,7 +283,7 @@ mod tests {
         let answer = Answer { plan: &plan, size: Size { min: 2, max: 5 }, mean_chunks: 2.3, cheaper, headroom: &headroom, lag_s: 300.0 };
         assert_eq!(
             sentence(&answer),
-            "buy min 2, max 5 chunks of 1,580 tokens/s (3,160 to 7,900 tokens/s), because with min 1, max 5 it fails; \
+            "buy min 2, max 5 chunks of 1,580 tokens/s (3,160 to 7,900 tokens/s), because at min 1, max 5 it fails; \
              1.3 of the 2.3 chunks paid for on average are head-room (0.9 because a new chunk takes 5.00 min to serve, 0.4 for bursts)"
         );
     }

@@ -1,6 +1,6 @@
 //! The over-provisioned part by cause: the same search in worlds without lag and without failures, beside what clairvoyance would need.
 //!
-//! base: capacity that follows demand at once, `mean of ceil(demand / effective chunk)`, one chunk at least.
+//! base: capacity that follows demand at once and in any fraction, `mean of max(1, demand / effective chunk)`.
 //! burst: the cheapest size with scale-up delay zero and no failures, less the base: detection, whole chunks, queueing.
 //! failure: the cheapest size on the seeds of the search, less the cheapest without failures.
 //! lag: the rest of the chosen size. All on the same periods of the search; the sum is the mean number of chunks paid for.
@@ -42,10 +42,11 @@ pub struct Split {
     pub candidates: u32,
 }
 
-/// Mean of `ceil(demand / effective chunk)` over the intervals of `demand`, one chunk at least.
+/// Mean of `max(1, demand / effective chunk)` over the intervals of `demand`: what capacity that follows demand at once would hold. Not rounded
+/// to whole chunks, which would count the noise of single minutes.
 #[must_use]
 pub fn clairvoyant_chunks(demand: &Demand, effective_tok_s: f64) -> f64 {
-    let needed = |tok_s: &f64| (tok_s / effective_tok_s).ceil().max(1.0);
+    let needed = |tok_s: &f64| (tok_s / effective_tok_s).max(1.0);
     let count: usize = demand.bins.iter().map(Vec::len).sum();
     if count == 0 || effective_tok_s <= 0.0 {
         return 0.0;
@@ -115,7 +116,7 @@ fn reasons(world: &World<'_>, clairvoyant: f64, effective_tok_s: f64, prompt: Op
     let would_do = |size: Option<Size>| size.map_or("no size would do".to_owned(), |s| format!("{} would do", explain::size(s)));
     [
         format!(
-            "following demand at once takes {clairvoyant:.2} chunks of {} tokens/s within the objectives on average",
+            "capacity that followed demand at once would hold {clairvoyant:.2} chunks on average, {} tokens/s each within the objectives, one at least",
             explain::grouped(effective_tok_s)
         ),
         format!(
@@ -139,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clairvoyance_rounds_every_interval_up() {
+    fn clairvoyance_holds_one_chunk_at_least() {
         let demand = Demand { bins: vec![vec![0.0, 500.0, 1000.0], vec![1001.0, 2500.0]], ..Demand::default() };
-        assert_eq!(clairvoyant_chunks(&demand, 1000.0), (1.0 + 1.0 + 1.0 + 2.0 + 3.0) / 5.0);
+        assert_eq!(clairvoyant_chunks(&demand, 1000.0), (1.0 + 1.0 + 1.0 + 1.001 + 2.5) / 5.0);
         assert_eq!(clairvoyant_chunks(&demand, 0.0), 0.0);
     }
 }

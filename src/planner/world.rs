@@ -11,6 +11,7 @@ use crate::scenario::workload::Workload;
 use crate::sim::virtual_time::{Patience, Source};
 use crate::workload::schedule::{self, Arrival, Material, Schedule};
 use rand_distr::{Distribution, StandardNormal};
+use std::cell::Cell;
 
 use super::search::{Seeds, Size};
 
@@ -205,23 +206,24 @@ impl Source for Period {
     }
 }
 
-/// A list of arrivals as a source: what was recorded once, again.
+/// A list of arrivals as a source, until told to stop.
 #[derive(Clone, Debug)]
-pub struct List {
+pub struct List<'a> {
     arrivals: std::vec::IntoIter<Arrival>,
+    stop: &'a Cell<bool>,
 }
 
-impl List {
-    /// `arrivals` must be in order of time.
+impl<'a> List<'a> {
+    /// `arrivals` must be in order of time. Nothing comes any more once `stop` is set.
     #[must_use]
-    pub fn new(arrivals: Vec<Arrival>) -> Self {
-        Self { arrivals: arrivals.into_iter() }
+    pub fn new(arrivals: Vec<Arrival>, stop: &'a Cell<bool>) -> Self {
+        Self { arrivals: arrivals.into_iter(), stop }
     }
 }
 
-impl Source for List {
+impl Source for List<'_> {
     fn peek_at(&self) -> Option<Nanos> {
-        self.arrivals.as_slice().first().map(|a| a.at)
+        if self.stop.get() { None } else { self.arrivals.as_slice().first().map(|a| a.at) }
     }
 
     fn pop(&mut self) -> Option<Arrival> {
