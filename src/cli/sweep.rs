@@ -61,7 +61,9 @@ pub(crate) fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure>
         return Err(Failure::new(Exit::Usage, "the scenario names no load steps")
             .with_hint("--set 'sweep.rates=[\"1/s\", \"2/s\", \"4/s\"]' (or sweep.users for a closed loop)"));
     }
-    Ok(steps)
+    // Every step has prompts of its own: with the same seed a prefix cache would answer the second step.
+    let seeded = |(step, i): (Experiment, u64)| Experiment { seed: experiment.seed.child("step", i), ..step };
+    Ok(steps.into_iter().zip(0..).map(seeded).collect())
 }
 
 /// Runs the steps, each in its own folder; ends early when a step failed too often, or on a signal.

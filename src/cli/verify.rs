@@ -59,12 +59,15 @@ fn read_plan(path: &Path) -> Result<(Recommendation, Model), Failure> {
     Ok((plan, Model { spec, source: Provenance::Measured, fitted: None, runs: Vec::new() }))
 }
 
-/// The experiment at the plan's largest size and its busiest minute: if the promise holds anywhere by a hair, it is there.
+/// The experiment at the plan's largest size and its busiest interval of the replayed period (a few minutes): if the promise holds anywhere by a hair, it is there.
 pub(crate) fn at_peak(experiment: &Experiment, plan: &Recommendation) -> Result<Experiment, Failure> {
     let chosen = plan.chosen.as_ref().ok_or_else(|| Failure::new(Exit::SloNotMet, "the plan recommends no size; there is nothing to verify"))?;
     let per_request = plan.demand.mean_tok_s / plan.demand.mean_requests_s.max(1e-9);
-    let rate = plan.demand.peak_minute_tok_s / per_request.max(1e-9);
+    let busiest = plan.timeline.points.iter().map(|p| p.demand_tok_s).fold(0.0, f64::max);
+    let rate = if busiest > 0.0 { busiest } else { plan.demand.mean_tok_s } / per_request.max(1e-9);
     let mut peak = experiment.clone();
+    // Prompts of its own, so that a prefix cache filled by the measurement does not answer.
+    peak.seed = experiment.seed.child("verify", 0);
     let endpoint = &mut peak.scenario.endpoint;
     (endpoint.min_chunks, endpoint.max_chunks) = (chosen.max_chunks, chosen.max_chunks);
     peak.scenario.load.arrivals = Arrivals::Poisson { rate: RateFn::Constant(Rate((rate * 1000.0).round() / 1000.0)) };

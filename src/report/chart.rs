@@ -11,7 +11,10 @@ mod sweep_figures;
 pub use axis::{Axis, Scale};
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
-pub use sweep_figures::knee;
+pub use sweep_figures::{knee, steps};
+
+/// Points of a line, x and y.
+pub type Points = Vec<(f64, f64)>;
 
 /// Something drawn in a panel. Values are in the units of the axes; `NaN` interrupts a line.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +22,7 @@ pub enum Layer {
     /// A line through points, with a marker at some of them.
     Line {
         /// The points, in order of x.
-        points: Vec<(f64, f64)>,
+        points: Points,
         /// Its ink.
         ink: Ink,
         /// Its marker.
@@ -28,7 +31,7 @@ pub enum Layer {
     /// The area between a line and the bottom of the panel.
     Area {
         /// The points of the line.
-        points: Vec<(f64, f64)>,
+        points: Points,
         /// Its ink.
         ink: Ink,
     },
@@ -42,7 +45,7 @@ pub enum Layer {
     /// Single points.
     Points {
         /// The points.
-        points: Vec<(f64, f64)>,
+        points: Points,
         /// Their ink.
         ink: Ink,
         /// Their marker.

@@ -65,7 +65,7 @@ pub fn sweep(steps: &[RunDocument], fit: &[FitRow], paint: Paint) -> String {
     screen.headline(standing, if found { "KNEE FOUND" } else { "NO KNEE" }, &first.manifest.scenario_name);
     screen.line(&verdict::of_sweep(&summaries));
     screen.heading("Load steps");
-    screen.table(&super::chart::knee(&summaries, &first.experiment.slo).table);
+    screen.table(&super::chart::steps(&summaries));
     if !fit.is_empty() {
         screen.heading("Fit");
         screen.table(&plan_content::fit(fit));
@@ -173,12 +173,16 @@ impl Screen {
             Standing::Missed | Standing::Invalid => "1;31",
         };
         let verdict = self.colored(code, &format!("{} {word}", standing.sign()));
-        self.text.push_str(&format!("{verdict}  {}\n", inert(name)));
+        self.text.push_str(&verdict);
+        self.text.push_str("  ");
+        self.line(if name.is_empty() { " " } else { name });
     }
 
     fn heading(&mut self, text: &str) {
         let heading = self.colored("1", text);
-        self.text.push_str(&format!("\n{heading}\n"));
+        self.blank();
+        self.text.push_str(&heading);
+        self.blank();
     }
 
     fn figures(&mut self, figures: &[Figure]) {
@@ -209,7 +213,9 @@ impl Screen {
             for (i, cell) in row.iter().enumerate() {
                 let pad = " ".repeat(widths[i].saturating_sub(width(cell)));
                 line.push_str("  ");
-                line.push_str(&if words[i] { format!("{cell}{pad}") } else { format!("{pad}{cell}") });
+                let (first, second) = if words[i] { (cell, &pad) } else { (&pad, cell) };
+                line.push_str(first);
+                line.push_str(second);
             }
             self.text.push_str(line.trim_end());
             self.blank();

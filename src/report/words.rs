@@ -93,7 +93,7 @@ pub const GLOSSARY: [(&str, &str); 12] = [
     ),
     (
         "Offered, served",
-        "Requests due per second, and those of them that ended well. An open loop offers what the schedule says, whatever the endpoint does.",
+        "Requests due per second of the measured window, and those of them that ended well, be it after the window. Where requests in flight keep rising, the endpoint is overloaded although it answers in the end. An open loop offers what the schedule says, whatever the endpoint does.",
     ),
     ("Goodput", "Share of all requests due that met every objective. Failed, throttled, timed-out and unsent requests count as misses."),
     ("p95, p99", "95 (99) of 100 values are no larger. A percentile with fewer than ten values beyond it is not shown: n/a (need >= N)."),

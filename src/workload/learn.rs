@@ -9,6 +9,7 @@ pub use offer::{compact_table, scenario_toml};
 
 use super::trace::Rows;
 use crate::base::stats::sample::{Moments, ks_critical_5pct, pearson, quantile_sorted, sort, spearman};
+use crate::base::time::Nanos;
 use crate::scenario::load::TraceFormat;
 use demand::{Dispersion, Growth, PerSide, Requests};
 use family::{Fit, fits};
@@ -123,7 +124,7 @@ pub fn learn(rows: &Rows) -> Learnt {
     let output: Vec<f64> = rows.rows.iter().map(|r| f64::from(r.output_tokens)).collect();
     let shared: f64 = rows.rows.iter().map(|r| f64::from(r.blocks)).sum();
     let all: f64 = input.iter().sum();
-    let at_s: Vec<f64> = rows.rows.iter().filter_map(|r| r.at).map(|at| at.as_secs_f64()).collect();
+    let at_s: Vec<f64> = rows.rows.iter().filter_map(|r| r.at).map(Nanos::as_secs_f64).collect();
     Learnt {
         requests: rows.rows.len(),
         skipped: rows.skipped,
@@ -197,11 +198,11 @@ impl Distribution {
 mod tests {
     use super::*;
     use crate::base::rng::Seed;
-    use crate::base::time::Nanos;
     use crate::workload::trace::Row;
     use rand_distr::{Distribution as _, Exp, LogNormal};
 
     /// Independent arrivals with lognormal lengths: everything that is learnt is known beforehand.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths of a few thousand tokens")]
     pub(super) fn poisson(n: usize) -> Rows {
         let (mut gaps, mut lengths) = (Seed(3).stream("gaps"), Seed(3).stream("lengths"));
         let (gap, length) = (Exp::new(4.0).unwrap(), LogNormal::new(6.0, 0.5).unwrap());

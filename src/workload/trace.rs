@@ -158,7 +158,7 @@ pub fn read(source: impl Read, format: TraceFormat, columns: Option<&Columns>, n
         return Err(Error::Empty { file: name.to_owned(), reason: "the file is empty".to_owned() });
     };
     let start = rows::Start { file: name, format, columns, first, number };
-    if start.is_json() { rows::read_json(start, lines) } else { rows::read_csv(start, lines) }
+    if start.is_json() { rows::read_json(start, lines) } else { rows::read_csv(&start, lines) }
 }
 
 /// Every recording that the scenario names, each once, in the order in which the scenario is read: arrivals, lengths, session turns, plan.
@@ -209,6 +209,7 @@ fn of_marginal(marginal: &Marginal, found: &mut Vec<TraceSource>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::load::TimestampUnit;
     use proptest::prelude::*;
 
     fn auto(text: &str) -> Rows {
@@ -265,18 +266,14 @@ mod tests {
 
     #[test]
     fn own_columns_in_csv_and_nested_json() {
-        let columns = Columns {
-            timestamp: Some("when".into()),
-            timestamp_unit: crate::scenario::load::TimestampUnit::Microseconds,
-            input: "In".into(),
-            output: "Out".into(),
-        };
+        let columns =
+            Columns { timestamp: Some("when".into()), timestamp_unit: TimestampUnit::Microseconds, input: "In".into(), output: "Out".into() };
         let text = "x;when;\"in\";out\n\"a;\nb\";1000;\"5\";6\n;2000;7;8.0\n";
         let rows = read(text.as_bytes(), TraceFormat::Csv, Some(&columns), "t").unwrap();
         assert_eq!(rows.rows, [row(0, 5, 6), row(1, 7, 8)]);
         let columns = Columns {
             timestamp: Some("request_time".into()),
-            timestamp_unit: Default::default(),
+            timestamp_unit: TimestampUnit::default(),
             input: "usage.prompt_tokens".into(),
             output: "usage.completion_tokens".into(),
         };
@@ -337,7 +334,7 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(fault("a,b\n1,2\n", TraceFormat::Csv, None).contains("there are: a, b"));
-        let columns = Columns { timestamp: None, timestamp_unit: Default::default(), input: "usage.prompt".into(), output: "c".into() };
+        let columns = Columns { timestamp: None, timestamp_unit: TimestampUnit::default(), input: "usage.prompt".into(), output: "c".into() };
         assert!(fault("{\"usage\":{\"prompt_tokens\":1},\"c\":2}", TraceFormat::Jsonl, Some(&columns)).contains("usage.prompt_tokens"));
     }
 
@@ -353,7 +350,7 @@ mod tests {
 
     #[test]
     fn instants_in_the_wrong_unit_are_noticed() {
-        let columns = Columns { timestamp: Some("t".into()), timestamp_unit: Default::default(), input: "i".into(), output: "o".into() };
+        let columns = Columns { timestamp: Some("t".into()), timestamp_unit: TimestampUnit::default(), input: "i".into(), output: "o".into() };
         let text = fault("t,i,o\n0,1,1\n1700158546,1,1\n", TraceFormat::Csv, Some(&columns));
         assert!(text.contains("54 years") && text.contains("timestamp_unit"), "{text}");
     }

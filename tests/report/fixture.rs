@@ -1,4 +1,5 @@
 //! Runs and plans made up from a seed: a queue of slots for the runs, a day of demand under a slow autoscaler for the plan.
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "made-up figures in known ranges, in tests only")]
 
 use plimsoll::base::diag::{Severity, Warning};
 use plimsoll::base::rng::Seed;
@@ -25,7 +26,7 @@ const SCENARIO: &str = r#"{
   "slo": { "ttft": { "p95": "800ms" }, "tpot": { "p95": "60ms" }, "e2e": { "p95": "15s" }, "errors": "1%", "goodput": "95%" }
 }"#;
 
-pub fn scenario() -> Scenario {
+pub(crate) fn scenario() -> Scenario {
     serde_json::from_str(SCENARIO).unwrap()
 }
 
@@ -36,7 +37,7 @@ fn normal(stream: &mut impl RngExt) -> f64 {
 }
 
 /// Requests at `rate` through `slots` slots: queueing, prefill by input tokens, decoding slower the more slots are taken, a few errors.
-pub fn records(rate: f64, span_s: f64, slots: usize, seed: u64) -> Vec<RequestRecord> {
+pub(crate) fn records(rate: f64, span_s: f64, slots: usize, seed: u64) -> Vec<RequestRecord> {
     let mut stream = Seed(seed).stream("fixture");
     let mut free = vec![0.0_f64; slots];
     let mut out = Vec::new();
@@ -91,7 +92,7 @@ pub fn records(rate: f64, span_s: f64, slots: usize, seed: u64) -> Vec<RequestRe
 }
 
 /// A run of 130 s, the first 10 s warm-up.
-pub fn run(rate: f64, slots: usize, seed: u64) -> RunDocument {
+pub(crate) fn run(rate: f64, slots: usize, seed: u64) -> RunDocument {
     let scenario = scenario();
     let mut recorder = Recorder::new(&scenario.slo, (Nanos::from_secs(10), Nanos::from_secs(130)), Nanos::from_secs(1));
     for record in records(rate, 130.0, slots, seed) {
@@ -131,11 +132,11 @@ pub fn run(rate: f64, slots: usize, seed: u64) -> RunDocument {
 }
 
 /// Load steps from comfortable to overloaded.
-pub fn sweep() -> Vec<RunDocument> {
+pub(crate) fn sweep() -> Vec<RunDocument> {
     [4.0, 6.0, 8.0, 10.0, 12.0, 13.0, 14.0, 16.0].into_iter().enumerate().map(|(i, rate)| run(rate, 48, 100 + i as u64)).collect()
 }
 
-pub fn fit() -> Vec<FitRow> {
+pub(crate) fn fit() -> Vec<FitRow> {
     let row = |step: &str, metric: &str, percentile: &str, measured_ms: f64, predicted_ms: f64| FitRow {
         step: step.into(),
         metric: metric.into(),
@@ -205,7 +206,7 @@ fn timeline() -> Timeline {
     Timeline { step_s, period: 17, points }
 }
 
-pub fn plan() -> Recommendation {
+pub(crate) fn plan() -> Recommendation {
     let chosen = candidate(2, 5, 71.4, 0.9962, 59, 0.936);
     let part =
         |cause: &str, chunks: f64, reason: &str| HeadroomPart { cause: cause.into(), chunks, cost_per_hour: chunks * 24.0, reason: reason.into() };

@@ -1,15 +1,16 @@
 //! A strict little reader of tags: enough to find what a page would fetch or run, and tags that do not close.
+#![expect(clippy::unwrap_used, reason = "tests only: a malformed page is a failure")]
 
 /// An element with its attributes and the text that follows its opening tag.
 #[derive(Debug)]
-pub struct Element {
-    pub name: String,
-    pub attributes: Vec<(String, String)>,
-    pub text: String,
+pub(crate) struct Element {
+    pub(crate) name: String,
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) text: String,
 }
 
 impl Element {
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|a| a.0 == key).map(|a| a.1.as_str())
     }
 }
@@ -66,7 +67,7 @@ fn parse(tag: &str) -> Result<Element, String> {
 }
 
 /// Every element in order; panics on a malformed page.
-pub fn elements(page: &str) -> Vec<Element> {
+pub(crate) fn elements(page: &str) -> Vec<Element> {
     let mut out: Vec<Element> = Vec::new();
     for piece in pieces(page).unwrap() {
         match piece {
@@ -83,7 +84,7 @@ pub fn elements(page: &str) -> Vec<Element> {
 }
 
 /// Every tag closes in order, attributes are quoted, ampersands begin an entity.
-pub fn well_formed(page: &str) -> Result<(), String> {
+pub(crate) fn well_formed(page: &str) -> Result<(), String> {
     let mut open: Vec<String> = Vec::new();
     for piece in pieces(page)? {
         match piece {
@@ -96,20 +97,19 @@ pub fn well_formed(page: &str) -> Result<(), String> {
                 }
             }
             Piece::Tag(tag) if tag.starts_with(['!', '?']) => {}
-            Piece::Tag(tag) => match tag.strip_prefix('/') {
-                Some(name) => {
+            Piece::Tag(tag) => {
+                if let Some(name) = tag.strip_prefix('/') {
                     let last = open.pop();
                     if last.as_deref() != Some(name.trim()) {
                         return Err(format!("</{name}> closes {last:?}"));
                     }
+                    continue;
                 }
-                None => {
-                    let element = parse(tag)?;
-                    if !tag.ends_with('/') && !VOID.contains(&element.name.as_str()) {
-                        open.push(element.name);
-                    }
+                let element = parse(tag)?;
+                if !tag.ends_with('/') && !VOID.contains(&element.name.as_str()) {
+                    open.push(element.name);
                 }
-            },
+            }
         }
     }
     if open.is_empty() { Ok(()) } else { Err(format!("left open: {open:?}")) }

@@ -150,7 +150,7 @@ pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
         Some((first, tied))
     }) {
         let (first, members) = tied;
-        let rank = first as f64 + (members.len() as f64 + 1.0) / 2.0;
+        let rank = first as f64 + f64::midpoint(members.len() as f64, 1.0);
         for &i in members {
             ranks[i] = rank;
         }

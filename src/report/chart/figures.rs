@@ -1,6 +1,6 @@
 //! The charts of one run: percentile curve, time series, distributions of latency and of token lengths.
 
-use super::{Axis, Chart, Hit, Ink, Key, Layer, Marker, Panel, Table, Width};
+use super::{Axis, Chart, Hit, Ink, Key, Layer, Marker, Panel, Points, Table, Width};
 use crate::measure::summary::{Bin, Distribution, Series, SeriesPoint, Summary};
 use crate::report::number::{count, millis, percentile, real, share, span};
 use crate::scenario::slo::{Metric, Slo};
@@ -112,7 +112,7 @@ pub fn series(summary: &Summary, slo: &Slo) -> Chart {
     let end = (step * points.len() as f64).max(summary.window.end_s);
     let x = Axis::time(end);
     let line = |f: &dyn Fn(&SeriesPoint) -> f64| points.iter().enumerate().map(|(i, p)| ((i as f64 + 0.5) * step, f(p))).collect::<Vec<_>>();
-    let panel = |label: &str, lines: Vec<(Vec<(f64, f64)>, Ink, Marker)>, rule: Option<(f64, String)>| {
+    let panel = |label: &str, lines: Vec<(Points, Ink, Marker)>, rule: Option<(f64, String)>| {
         let top = lines.iter().flat_map(|l| l.0.iter().map(|p| p.1)).filter(|v| v.is_finite()).chain(rule.as_ref().map(|r| r.0)).fold(0.0, f64::max);
         let y = Axis::linear(label, top * 1.02, 3);
         let window = [summary.window.start_s, summary.window.end_s, y.min, y.max];

@@ -3,6 +3,7 @@
 use super::{Axis, Chart, Hit, Ink, Key, Layer, Marker, Panel, Table, Width};
 use crate::planner::recommendation::{CandidateResult, Recommendation, TimelinePoint};
 use crate::report::number::{count, money, plural, real, share, span};
+use crate::report::plan_content::size;
 
 /// Points drawn, at most; longer periods join neighbours.
 const DRAWN: usize = 288;
@@ -49,31 +50,11 @@ pub fn timeline(plan: &Recommendation) -> Chart {
         }
     }
     let demand: Vec<(f64, f64)> = points.iter().enumerate().map(|(i, p)| ((i as f64 + 0.5) * step, p.demand_tok_s)).collect();
-    let missed: u64 = t.points.iter().map(|p| u64::from(p.missed)).sum();
-    let due: u64 = t.points.iter().map(|p| u64::from(p.due)).sum();
     let miss_top = misses.iter().map(|b| b[3]).fold(0.0, f64::max);
-    let hit = |(i, p): (usize, &TimelinePoint)| Hit {
-        from: i as f64 * step,
-        to: (i + 1) as f64 * step,
-        text: format!(
-            "{}: demand {} tok/s\n{} ready, {} on the way\n{} of {} missed",
-            span(i as f64 * step),
-            real(p.demand_tok_s),
-            plural(u64::from(p.ready), "chunk", "chunks"),
-            p.pending,
-            count(u64::from(p.missed)),
-            plural(u64::from(p.due), "request", "requests")
-        ),
-    };
     Chart {
         id: "timeline",
         title: "Demand against capacity".to_owned(),
-        description: format!(
-            "The hardest of the simulated periods, replayed with the recommended size: demand in tokens per second, capacity that serves, capacity on its way (the scale-up lag), and the share of requests missed. {} of {} missed an objective ({}).",
-            count(missed),
-            plural(due, "request", "requests"),
-            share(if due == 0 { 0.0 } else { missed as f64 / due as f64 })
-        ),
+        description: timeline_words(&t.points),
         width: Width::Full,
         panels: vec![
             Panel {
@@ -92,7 +73,7 @@ pub fn timeline(plan: &Recommendation) -> Chart {
                 layers: vec![Layer::Boxes { boxes: misses, ink: Ink::Miss }],
             },
         ],
-        hits: points.iter().enumerate().map(hit).collect(),
+        hits: points.iter().enumerate().map(|(i, p)| hit(i, step, p)).collect(),
         x,
         keys: vec![
             Key::line(Ink::First, Marker::None, "demand, input plus output tok/s"),
@@ -102,6 +83,31 @@ pub fn timeline(plan: &Recommendation) -> Chart {
         ],
         table: timeline_table(&t.points, t.step_s),
     }
+}
+
+fn hit(i: usize, step: f64, p: &TimelinePoint) -> Hit {
+    let from = i as f64 * step;
+    let text = format!(
+        "{}: demand {} tok/s\n{} ready, {} on the way\n{} of {} missed",
+        span(from),
+        real(p.demand_tok_s),
+        plural(u64::from(p.ready), "chunk", "chunks"),
+        p.pending,
+        count(u64::from(p.missed)),
+        plural(u64::from(p.due), "request", "requests")
+    );
+    Hit { from, to: from + step, text }
+}
+
+fn timeline_words(points: &[TimelinePoint]) -> String {
+    let missed: u64 = points.iter().map(|p| u64::from(p.missed)).sum();
+    let due: u64 = points.iter().map(|p| u64::from(p.due)).sum();
+    format!(
+        "The hardest of the simulated periods, replayed with the recommended size: demand in tokens per second, capacity that serves, capacity on its way (the scale-up lag), and the share of requests missed. {} of {} missed an objective ({}).",
+        count(missed),
+        plural(due, "request", "requests"),
+        share(if due == 0 { 0.0 } else { missed as f64 / due as f64 })
+    )
 }
 
 fn timeline_table(points: &[TimelinePoint], step_s: f64) -> Table {
@@ -121,82 +127,87 @@ fn timeline_table(points: &[TimelinePoint], step_s: f64) -> Table {
     table
 }
 
-/// `2 to 5 chunks`.
-fn size(c: &CandidateResult) -> String {
-    if c.min_chunks == c.max_chunks { format!("{} fixed", c.min_chunks) } else { format!("{} to {}", c.min_chunks, c.max_chunks) }
+/// The candidates of a plan by what became of them.
+struct Candidates<'a> {
+    /// Drawn with its certified figures, which come from seeds that the search never saw.
+    chosen: Option<&'a CandidateResult>,
+    others: Vec<&'a CandidateResult>,
+    naive: Vec<&'a CandidateResult>,
+}
+
+impl<'a> Candidates<'a> {
+    fn of(plan: &'a Recommendation) -> Self {
+        let mut all = Self { chosen: plan.chosen.as_ref(), others: Vec::new(), naive: plan.naive.iter().map(|r| &r.result).collect() };
+        all.others = plan.frontier.iter().filter(|c| !all.is_chosen(c)).collect();
+        all
+    }
+
+    fn is_chosen(&self, c: &CandidateResult) -> bool {
+        self.chosen.is_some_and(|b| (b.min_chunks, b.max_chunks) == (c.min_chunks, c.max_chunks))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a CandidateResult> + '_ {
+        self.others.iter().chain(&self.naive).copied().chain(self.chosen)
+    }
+
+    /// One point a candidate: cost against `value`, with what is promised of it.
+    fn layers(&self, value: fn(&CandidateResult) -> f64, promised: f64, promise: String) -> Vec<Layer> {
+        let place = |c: &CandidateResult| (c.cost_per_hour, value(c));
+        let of = |keeps: bool| self.others.iter().filter(|c| c.keeps_promise == keeps).map(|c| place(c)).collect();
+        let mut layers = vec![
+            Layer::Rule { y: promised, text: promise },
+            Layer::Points { points: of(false), ink: Ink::Miss, marker: Marker::Cross },
+            Layer::Points { points: of(true), ink: Ink::First, marker: Marker::Circle },
+            Layer::Points { points: self.naive.iter().map(|c| place(c)).collect(), ink: Ink::Second, marker: Marker::Triangle },
+        ];
+        if let Some(c) = self.chosen {
+            let points = vec![place(c)];
+            layers.push(Layer::Points { points: points.clone(), ink: Ink::Third, marker: Marker::Square });
+            layers.push(Layer::Points { points, ink: Ink::Third, marker: Marker::Ring });
+        }
+        layers
+    }
+
+    fn table(&self, currency: &str) -> Table {
+        let mut table =
+            Table::new(&["Chunks", "cost per hour", "mean chunks", "good requests", "worst period", "periods kept", "at least", "promise"]);
+        let mut rows: Vec<&CandidateResult> = self.all().collect();
+        rows.sort_by(|a, b| a.cost_per_hour.total_cmp(&b.cost_per_hour).then((a.min_chunks, a.max_chunks).cmp(&(b.min_chunks, b.max_chunks))));
+        table.rows.extend(rows.into_iter().map(|c| candidate_row(c, currency, self.is_chosen(c))));
+        table
+    }
 }
 
 /// Every candidate by its cost: is the promise kept, and how many requests are good?
 #[must_use]
 pub fn frontier(plan: &Recommendation) -> Chart {
-    let chosen = plan.chosen.as_ref();
-    let is_chosen = |c: &CandidateResult| chosen.is_some_and(|b| (b.min_chunks, b.max_chunks) == (c.min_chunks, c.max_chunks));
-    // The chosen size is drawn with its certified figures, which come from seeds that the search never saw.
-    let others: Vec<&CandidateResult> = plan.frontier.iter().filter(|c| !is_chosen(c)).collect();
-    let naive: Vec<&CandidateResult> = plan.naive.iter().map(|r| &r.result).collect();
-    let all = || others.iter().chain(&naive).copied().chain(chosen);
-    let x = Axis::linear(&format!("mean cost in {} per hour", plan.currency), all().map(|c| c.cost_per_hour).fold(0.0, f64::max) * 1.05, 7);
-    let certainty = |c: &CandidateResult| (c.cost_per_hour, c.kept_lower_bound * 100.0);
-    let good = |c: &CandidateResult| (c.cost_per_hour, c.good_share);
-    let confidence = share(plan.promise.confidence);
-    let panel = |height: u32, y: Axis, rule: (f64, String), value: &dyn Fn(&CandidateResult) -> (f64, f64), notes: bool| {
-        let of = |keeps: bool| others.iter().filter(|c| c.keeps_promise == keeps).map(|c| value(c)).collect::<Vec<_>>();
-        let mut layers = vec![
-            Layer::Rule { y: rule.0, text: rule.1 },
-            Layer::Points { points: of(false), ink: Ink::Miss, marker: Marker::Cross },
-            Layer::Points { points: of(true), ink: Ink::First, marker: Marker::Circle },
-            Layer::Points { points: naive.iter().map(|c| value(c)).collect(), ink: Ink::Second, marker: Marker::Triangle },
-        ];
-        if let Some(c) = chosen {
-            layers.push(Layer::Points { points: vec![value(c)], ink: Ink::Third, marker: Marker::Square });
-            layers.push(Layer::Points { points: vec![value(c)], ink: Ink::Third, marker: Marker::Ring });
-            if notes {
-                layers.push(Layer::Note { at: value(c), text: format!("chosen: {}", size(c)) });
-            }
-        }
-        Panel { height, y, layers }
-    };
-    let periods = (plan.promise.periods * 100.0, format!("promised: {} of periods", share(plan.promise.periods)));
-    let requests = (plan.promise.requests, format!("promised in such a period: {}", share(plan.promise.requests)));
-    let best = all().map(|c| c.good_share).filter(|s| *s < 1.0).fold(plan.promise.requests, f64::max);
+    let candidates = Candidates::of(plan);
+    let promise = &plan.promise;
+    let dearest = candidates.all().map(|c| c.cost_per_hour).fold(0.0, f64::max);
     // Room above the best, on the scale of nines.
-    let best = 1.0 - (1.0 - best) * 0.5;
-    let panels = vec![
-        panel(
-            150,
-            Axis { max: 112.0, ..Axis::linear(&format!("periods that keep the promise, at least, in % ({confidence} confidence)"), 100.0, 4) },
-            periods,
-            &certainty,
-            true,
-        ),
-        panel(120, Axis::shares("good requests, over all periods, by nines", best), requests, &good, false),
-    ];
-    let mut table = Table::new(&["Chunks", "cost per hour", "mean chunks", "good requests", "worst period", "periods kept", "at least", "promise"]);
-    let mut rows: Vec<&CandidateResult> = all().collect();
-    rows.sort_by(|a, b| a.cost_per_hour.total_cmp(&b.cost_per_hour).then(a.min_chunks.cmp(&b.min_chunks)).then(a.max_chunks.cmp(&b.max_chunks)));
-    for c in rows {
-        table.rows.push(candidate_row(c, &plan.currency, is_chosen(c)));
-    }
-    let hits = Vec::new();
+    let best = 1.0 - 0.5 * (1.0 - candidates.all().map(|c| c.good_share).filter(|s| *s < 1.0).fold(promise.requests, f64::max));
+    let kept_label = format!("periods that keep the promise, at least, in % ({} confidence)", share(promise.confidence));
+    let mut kept =
+        candidates.layers(|c| c.kept_lower_bound * 100.0, promise.periods * 100.0, format!("promised: {} of periods", share(promise.periods)));
+    kept.extend(candidates.chosen.map(|c| Layer::Note { at: (c.cost_per_hour, c.kept_lower_bound * 100.0), text: format!("chosen: {}", size(c)) }));
+    let good = candidates.layers(|c| c.good_share, promise.requests, format!("promised in such a period: {}", share(promise.requests)));
+    let found = candidates.chosen.map_or_else(
+        || "No candidate keeps the promise.".to_owned(),
+        |c| format!("Chosen: {} chunks at {} per hour, {} good requests.", size(c), money(c.cost_per_hour, &plan.currency), share(c.good_share)),
+    );
     Chart {
         id: "frontier",
         title: "Cost against the promise".to_owned(),
         description: format!(
-            "{} by mean cost per hour: above, the lower bound on the share of periods that keep the promise; below, the share of good requests. {}",
-            plural(all().count() as u64, "candidate", "candidates"),
-            chosen.map_or_else(
-                || "No candidate keeps the promise.".to_owned(),
-                |c| format!(
-                    "Chosen: {} chunks at {} per hour, {} good requests.",
-                    size(c),
-                    money(c.cost_per_hour, &plan.currency),
-                    share(c.good_share)
-                )
-            )
+            "{} by mean cost per hour: above, the lower bound on the share of periods that keep the promise; below, the share of good requests. {found}",
+            plural(candidates.all().count() as u64, "candidate", "candidates")
         ),
         width: Width::Full,
-        x,
-        panels,
+        x: Axis::linear(&format!("mean cost in {} per hour", plan.currency), dearest * 1.05, 7),
+        panels: vec![
+            Panel { height: 150, y: Axis { max: 112.0, ..Axis::linear(&kept_label, 100.0, 4) }, layers: kept },
+            Panel { height: 120, y: Axis::shares("good requests, over all periods, by nines", best), layers: good },
+        ],
         keys: vec![
             Key::point(Ink::Third, Marker::Square, "chosen"),
             Key::point(Ink::First, Marker::Circle, "keeps the promise"),
@@ -204,13 +215,13 @@ pub fn frontier(plan: &Recommendation) -> Chart {
             Key::point(Ink::Second, Marker::Triangle, "rule of thumb"),
             Key::line(Ink::Bound, Marker::None, "promise"),
         ],
-        hits,
-        table,
+        hits: Vec::new(),
+        table: candidates.table(&plan.currency),
     }
 }
 
 /// A candidate as a row: size, cost, chunks, good requests, worst period, periods, bound, verdict.
-pub(super) fn candidate_row(c: &CandidateResult, currency: &str, is_chosen: bool) -> Vec<String> {
+fn candidate_row(c: &CandidateResult, currency: &str, is_chosen: bool) -> Vec<String> {
     let verdict = match (is_chosen, c.keeps_promise) {
         (true, _) => "kept: chosen",
         (false, true) => "kept",

@@ -22,7 +22,7 @@ pub(super) fn restyle(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     for line in raw.lines() {
         match line {
-            l if l.starts_with("<svg") || l.starts_with("</svg") => {}
+            l if l.starts_with("<svg") || l.starts_with("</svg") => continue,
             l if l.starts_with("</") || !l.starts_with('<') => out.push_str(l),
             tag => restyle_tag(tag, &mut out),
         }

@@ -1,6 +1,6 @@
 //! The chart of a sweep: latency against throughput over load steps, with the objectives and the knee.
 
-use super::{Axis, Chart, Ink, Key, Layer, Marker, Panel, Table, Width};
+use super::{Axis, Chart, Ink, Key, Layer, Marker, Panel, Points, Table, Width};
 use crate::measure::summary::Summary;
 use crate::report::number::{count, percentile, real, share};
 use crate::report::verdict::{self, Standing};
@@ -11,7 +11,7 @@ use crate::scenario::slo::{Metric, Slo};
 pub fn knee(steps: &[&Summary], slo: &Slo) -> Chart {
     let best = verdict::knee(steps);
     let point = |s: &Summary, ms: Option<f64>| (s.throughput.total_tok_s, ms.unwrap_or(f64::NAN));
-    let series: [(&str, Vec<(f64, f64)>, Ink, Marker); 3] = [
+    let series: [(&str, Points, Ink, Marker); 3] = [
         ("TTFT p50", steps.iter().map(|s| point(s, s.latency.ttft.at("p50"))).collect(), Ink::Third, Marker::Triangle),
         ("TTFT p95", steps.iter().map(|s| point(s, s.latency.ttft.at("p95"))).collect(), Ink::First, Marker::Circle),
         ("E2E p95", steps.iter().map(|s| point(s, s.latency.e2e.at("p95"))).collect(), Ink::Second, Marker::Square),
@@ -61,12 +61,14 @@ pub fn knee(steps: &[&Summary], slo: &Slo) -> Chart {
         x,
         keys,
         hits: Vec::new(),
-        table: table(steps, best),
+        table: latencies(steps),
     }
 }
 
-/// One row a step.
-fn table(steps: &[&Summary], best: Option<usize>) -> Table {
+/// One row a step: what was offered, what came of it, and the verdict.
+#[must_use]
+pub fn steps(steps: &[&Summary]) -> Table {
+    let best = verdict::knee(steps);
     let head = [
         "Step",
         "offered /s",
@@ -108,6 +110,20 @@ fn table(steps: &[&Summary], best: Option<usize>) -> Table {
             count(s.accounting.due),
             verdict.to_owned(),
         ]);
+    }
+    table
+}
+
+/// Percentiles by step.
+fn latencies(steps: &[&Summary]) -> Table {
+    let mut table = Table::new(&["Step", "n", "TTFT p50", "TTFT p95", "TTFT p99", "TPOT p50", "TPOT p95", "E2E p50", "E2E p95", "E2E p99"]);
+    for (i, s) in steps.iter().enumerate() {
+        let l = &s.latency;
+        let mut row = vec![(i + 1).to_string(), count(s.accounting.due)];
+        row.extend(["p50", "p95", "p99"].map(|p| percentile(&l.ttft, p)));
+        row.extend(["p50", "p95"].map(|p| percentile(&l.tpot, p)));
+        row.extend(["p50", "p95", "p99"].map(|p| percentile(&l.e2e, p)));
+        table.rows.push(row);
     }
     table
 }

@@ -68,7 +68,7 @@ struct FiguresPart<'a> {
 #[template(
     ext = "html",
     config = "src/report/html/askama.toml",
-    source = r#"<ul class="warnings">{% for w in warnings %}<li class="{{ w.class }}"><strong>{{ w.severity }}: {{ w.message }}</strong><br>{{ w.hint }} <code>{{ w.code }}</code></li>
+    source = r#"<ul class="warnings">{% for w in warnings %}<li class="{{ w.class }}"><strong>{{ w.severity }}: {{ w.message }}</strong><br>{% if !w.hint.is_empty() %}Hint: {{ w.hint }}. {% endif %}<code>{{ w.code }}</code></li>
 {% endfor %}</ul>"#
 )]
 struct WarningsPart<'a> {
@@ -140,7 +140,7 @@ pub(super) fn warnings<'a>(warnings: impl Iterator<Item = &'a Warning>) -> Strin
         },
         severity: words::severity(w.severity),
         message: &w.message,
-        hint: &w.hint,
+        hint: w.hint.trim_end_matches('.'),
         code: &w.code,
     };
     rendered(&WarningsPart { warnings: sorted.into_iter().map(line).collect() })

@@ -4,8 +4,7 @@ use super::part::{self, Head};
 use super::run;
 use crate::measure::document::RunDocument;
 use crate::measure::summary::Summary;
-use crate::report::chart::{self, Table};
-use crate::report::number::{count, percentile};
+use crate::report::chart;
 use crate::report::{FitRow, plan_content, run_content, verdict};
 use askama::Template;
 
@@ -17,7 +16,6 @@ struct SweepPage {
     word: String,
     sentence: String,
     knee: String,
-    steps: String,
     fit: String,
     warnings: String,
     environment: String,
@@ -41,7 +39,6 @@ pub fn sweep_page(steps: &[RunDocument], fit: &[FitRow]) -> String {
         word: if found { "\u{2713} KNEE FOUND".to_owned() } else { "\u{2717} NO STEP MEETS THE OBJECTIVES".to_owned() },
         sentence: verdict::of_sweep(&summaries),
         knee: section(steps),
-        steps: part::numbers(&latencies(&summaries), "Latency by step"),
         fit: fit_section(fit),
         warnings: part::warnings(steps.iter().flat_map(|d| &d.summary.validity.warnings)),
         environment: part::sentences(&run_content::environment(first), "Environment"),
@@ -51,14 +48,13 @@ pub fn sweep_page(steps: &[RunDocument], fit: &[FitRow]) -> String {
     super::inert(&part::rendered(&page))
 }
 
-/// The knee chart with its table of steps in sight.
+/// The knee chart, and the table of steps.
 pub(super) fn section(steps: &[RunDocument]) -> String {
     let Some(first) = steps.first() else {
         return String::new();
     };
     let summaries: Vec<&Summary> = steps.iter().map(|d| &d.summary).collect();
-    let knee = chart::knee(&summaries, &first.experiment.slo);
-    part::chart(&knee)
+    part::chart(&chart::knee(&summaries, &first.experiment.slo)) + &part::numbers(&chart::steps(&summaries), "Load steps")
 }
 
 /// Measured against predicted; empty without rows.
@@ -67,17 +63,4 @@ pub(super) fn fit_section(rows: &[FitRow]) -> String {
         return String::new();
     }
     part::numbers(&plan_content::fit(rows), "Measured against predicted") + &run::paragraph(&plan_content::fit_note(rows))
-}
-
-fn latencies(steps: &[&Summary]) -> Table {
-    let mut table = Table::new(&["Step", "n", "TTFT p50", "TTFT p95", "TTFT p99", "TPOT p50", "TPOT p95", "E2E p50", "E2E p95", "E2E p99"]);
-    for (i, s) in steps.iter().enumerate() {
-        let l = &s.latency;
-        let mut row = vec![(i + 1).to_string(), count(s.accounting.due)];
-        row.extend(["p50", "p95", "p99"].map(|p| percentile(&l.ttft, p)));
-        row.extend(["p50", "p95"].map(|p| percentile(&l.tpot, p)));
-        row.extend(["p50", "p95", "p99"].map(|p| percentile(&l.e2e, p)));
-        table.rows.push(row);
-    }
-    table
 }

@@ -22,6 +22,12 @@ pub struct PerSide<T> {
     pub output: T,
 }
 
+impl<T> PerSide<T> {
+    fn of(figure: impl Fn(Side) -> T) -> Self {
+        Self { requests: figure(Side::Requests), input: figure(Side::Input), output: figure(Side::Output) }
+    }
+}
+
 /// Variance over mean of the counts of requests in windows of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Dispersion {
@@ -68,10 +74,6 @@ impl Requests<'_> {
         }
     }
 
-    fn per_side<T>(&self, of: impl Fn(Side) -> T) -> PerSide<T> {
-        PerSide { requests: of(Side::Requests), input: of(Side::Input), output: of(Side::Output) }
-    }
-
     /// Index of dispersion at 1, 10 and 60 s.
     pub(super) fn dispersion(&self) -> Vec<Dispersion> {
         [1.0, 10.0, 60.0].map(|window_s| Dispersion { window_s, index: index_of_dispersion(self.at_s, window_s, self.span_s) }).to_vec()
@@ -79,7 +81,7 @@ impl Requests<'_> {
 
     /// The fullest minute over the mean minute; `None` below two whole minutes.
     pub(super) fn peak_to_mean(&self) -> PerSide<Option<f64>> {
-        self.per_side(|side| {
+        PerSide::of(|side| {
             let minutes = bin_sums(self.at_s, |i| self.weight(side, i), WINDOW_S, self.span_s);
             let (mean, _) = mean_variance(&minutes);
             let peak = minutes.iter().copied().fold(0.0, f64::max);
@@ -89,7 +91,7 @@ impl Requests<'_> {
 
     /// Growth for delays of 1, 5 and 10 minutes.
     pub(super) fn growth(&self) -> Vec<Growth> {
-        let demand = self.per_side(|side| self.trailing(side));
+        let demand = PerSide::of(|side| self.trailing(side));
         DELAYS_MIN
             .iter()
             .map(|&delay_min| {

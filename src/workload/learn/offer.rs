@@ -6,7 +6,8 @@ use crate::workload::trace::Rows;
 use rand::RngExt;
 use std::fmt::Write;
 
-/// The recording as CSV: `at_ms,input_tokens,output_tokens`, or without the first column when it has no instants.
+/// The recording as CSV: `at_ms,input_tokens,output_tokens`, or without the first column when it has no instants. Instants keep their
+/// microseconds: at a thousand requests a second whole milliseconds would make every second gap zero.
 ///
 /// At most `max_rows` rows (at least 1 is kept). A longer recording is thinned evenly: row `floor((i + u) n / max_rows)` for one `u` drawn
 /// from `seed`. Input and output stay together, so their joint distribution survives; order and instants stay too, so every hour keeps its
@@ -22,7 +23,11 @@ pub fn compact_table(rows: &Rows, max_rows: usize, seed: Seed) -> String {
     for i in 0..kept {
         let row = &rows.rows[picked(i, start, n, kept)];
         if let (true, Some(at)) = (timed, row.at) {
-            let _ = write!(out, "{},", at.0 / 1_000_000);
+            let us = at.0 / 1000;
+            let _ = match us % 1000 {
+                0 => write!(out, "{},", us / 1000),
+                rest => write!(out, "{}.{rest:03},", us / 1000),
+            };
         }
         let _ = writeln!(out, "{},{}", row.input_tokens, row.output_tokens);
     }
@@ -228,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_short_recording_survives_as_a_table_to_the_millisecond() {
+    fn a_short_recording_survives_as_a_table_to_the_microsecond() {
         let rows = poisson(500);
         let back = read(compact_table(&rows, 500, Seed(1)).as_bytes(), TraceFormat::Table, None, "t").unwrap();
-        let to_the_ms = |r: &Row| (r.at.map(|at| at.0 / 1_000_000), r.input_tokens, r.output_tokens);
-        assert!(back.rows.iter().map(to_the_ms).eq(rows.rows.iter().map(to_the_ms)));
+        let to_the_us = |r: &Row| (r.at.map(|at| at.0 / 1000), r.input_tokens, r.output_tokens);
+        assert!(back.rows.iter().map(to_the_us).eq(rows.rows.iter().map(to_the_us)));
     }
 
     #[test]

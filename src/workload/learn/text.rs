@@ -21,10 +21,10 @@ impl Learnt {
             None => out.push_str("arrivals: the recording has no instants; only lengths can be learnt\n"),
         }
         out.push_str("\nfamilies fitted by maximum likelihood (KS: largest distance of the distribution functions)\n");
-        families(&mut out, "input tokens", &self.input);
-        families(&mut out, "output tokens", &self.output);
+        families(&mut out, "input tokens", &self.input, "empirical table");
+        families(&mut out, "output tokens", &self.output, "empirical table");
         if let Some(a) = &self.arrivals {
-            families(&mut out, "gaps above 0", &a.gaps);
+            families(&mut out, "gaps above 0", &a.gaps, "recorded instants");
         }
         out
     }
@@ -90,7 +90,7 @@ fn ratio(ratio: Option<Ratio>) -> String {
     ratio.map_or("n/a".to_owned(), |r| format!("{:.2} / {:.2}", r.p95, r.p99))
 }
 
-fn families(out: &mut String, name: &str, d: &Distribution) {
+fn families(out: &mut String, name: &str, d: &Distribution, empirical: &str) {
     if d.fits.is_empty() {
         let _ = writeln!(out, "{name:<14} too few values");
         return;
@@ -104,7 +104,10 @@ fn families(out: &mut String, name: &str, d: &Distribution) {
             let parameters: Vec<String> = best.parameters.iter().map(|(name, value)| format!("{name} = {value:.4}")).collect();
             format!("{} cannot be told from the recording: {}", best.family.name(), parameters.join(", "))
         }
-        _ => "every parametric fit is poor: use the empirical table".to_owned(),
+        best => {
+            let nearest = best.map_or(String::new(), |f| format!(" (nearest: {}, off by up to {:.1} %)", f.family.name(), f.ks * 100.0));
+            format!("every parametric fit is poor: use the {empirical}{nearest}")
+        }
     };
     let _ = writeln!(out, "{:<14} {verdict}", "");
 }

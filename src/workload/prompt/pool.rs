@@ -61,7 +61,7 @@ impl Pool {
 
     /// The first 2^k of `words`, so that a draw is k bits.
     fn of(words: Vec<String>, kind: Kind, stop: bool) -> Self {
-        let bits = words.len().min(LARGEST).max(1).ilog2();
+        let bits = words.len().clamp(1, LARGEST).ilog2();
         let words = words.into_iter().take(1 << bits).map(|w| format!(" {w}").into_boxed_str()).collect();
         Self { words, bits, kind, stop }
     }

@@ -72,7 +72,7 @@ impl<'a> Records<'a> {
 
 /// The separator that occurs most often in the header; a comma when none does.
 fn delimiter(header: &[u8]) -> u8 {
-    let count = |d: u8| header.iter().filter(|&&b| b == d).count();
+    let count = |d: u8| header.split(|&b| b == d).count();
     // `max_by_key` keeps the last of equals, so the comma stands last.
     [b'|', b'\t', b';', b','].into_iter().max_by_key(|&d| count(d)).unwrap_or(b',')
 }
@@ -90,9 +90,8 @@ fn is_open(record: &[u8], delimiter: u8) -> bool {
     let mut at = At::Start;
     for &b in record {
         at = match (at, b) {
-            (At::Start | At::Closed, b'"') => At::Quoted,
             (At::Quoted, b'"') => At::Closed,
-            (At::Quoted, _) => At::Quoted,
+            (At::Start | At::Closed, b'"') | (At::Quoted, _) => At::Quoted,
             (_, b) if b == delimiter => At::Start,
             _ => At::Plain,
         };

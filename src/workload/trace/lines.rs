@@ -43,6 +43,9 @@ impl<'a> Lines<'a> {
         if let Some(&(_, found, hint)) = FOREIGN.iter().find(|(magic, ..)| first.starts_with(magic)) {
             return Err(Error::Foreign { file: file.to_owned(), found, hint });
         }
+        if first.contains(&0) {
+            return Err(Error::Foreign { file: file.to_owned(), found: "a binary file", hint: "export the requests as CSV or JSON lines" });
+        }
         if first.starts_with(b"\xef\xbb\xbf") {
             source.consume(3);
         }
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn files_of_another_kind_are_named() {
-        for bytes in [&b"PAR1xxxx"[..], b"PK\x03\x04xxxx", b"\x28\xb5\x2f\xfdxxxx", b"\xff\xfea\0"] {
+        for bytes in [&b"PAR1xxxx"[..], b"PK\x03\x04xxxx", b"\x28\xb5\x2f\xfdxxxx", b"\xff\xfea\0", b"GGUF\x03\0\0"] {
             assert!(matches!(Lines::open(bytes, "t"), Err(Error::Foreign { .. })), "{bytes:?}");
         }
     }

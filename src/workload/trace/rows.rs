@@ -75,7 +75,7 @@ impl Start<'_> {
 }
 
 /// Reads CSV; the first line is the header.
-pub(super) fn read_csv(start: Start<'_>, lines: Lines<'_>) -> Result<Rows, Error> {
+pub(super) fn read_csv(start: &Start<'_>, lines: Lines<'_>) -> Result<Rows, Error> {
     if start.first.trim_ascii_start().starts_with(b"{") {
         return Err(start.refuse("a CSV header", "JSON lines are read with format = \"jsonl\" or without `format`"));
     }
