@@ -27,7 +27,7 @@ pub fn percent(share: f64) -> String {
     let value = share * 100.0;
     let distance = value.min(100.0 - value).abs();
     let decimals = match distance {
-        d if d >= 10.0 || d < 1e-9 => 0,
+        d if !(1e-9..10.0).contains(&d) => 0,
         d if d >= 1.0 => 1,
         d if d >= 0.1 => 2,
         _ => 3,

@@ -2,6 +2,7 @@
 
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
+use crate::base::units::TimeSpan;
 use crate::record::request::Phase;
 use crate::scenario::endpoint::{Autoscaler, EndpointSpec, Lag};
 use crate::scenario::load::Arrivals;
@@ -52,9 +53,9 @@ impl Bounds {
     #[must_use]
     pub fn of(slo: &Slo) -> Self {
         Self {
-            ttft: slo.request_bound(Metric::Ttft).map(|b| b.nanos()),
-            tpot_s: slo.request_bound(Metric::Tpot).map(|b| b.as_secs_f64()),
-            e2e: slo.request_bound(Metric::E2e).map(|b| b.nanos()),
+            ttft: slo.request_bound(Metric::Ttft).map(TimeSpan::nanos),
+            tpot_s: slo.request_bound(Metric::Tpot).map(TimeSpan::as_secs_f64),
+            e2e: slo.request_bound(Metric::E2e).map(TimeSpan::nanos),
         }
     }
 }
@@ -236,7 +237,6 @@ impl Source for List<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::units::TimeSpan;
     use crate::planner::tests::tiny_plan;
 
     #[test]
