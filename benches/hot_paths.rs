@@ -1,5 +1,6 @@
 //! The hot paths, one thread each: events split, arrivals drawn, prompts written, records folded, requests simulated.
 //! `cargo bench` prints time per item; `docs/BENCHMARKS.md` holds figures with the machine they were taken on.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};

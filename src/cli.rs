@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(&cli);
-    match dispatch(&cli, &printer) {
+    match dispatch(&cli, printer) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             printer.error(&failure);
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli, printer: &Printer) -> exit::Outcome {
+fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
     match &cli.command {
         Command::Demo(args) => demo::run(args, printer),
         Command::Check(args) => check::run(args, printer),

@@ -1,4 +1,5 @@
 //! The program as its user meets it: every exit code, every error class, signals, a cut run. Each test starts the real binary.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -266,10 +267,11 @@ fn a_full_disk_stops_the_load_and_keeps_the_log() {
 }
 
 /// Starts a long smoke run and waits until its log holds records.
+#[expect(clippy::disallowed_methods, reason = "waits for another process, and for nothing of our own")]
 fn long_run(out: &TempDir) -> Child {
     let mut child = plimsoll();
     child.args(["run", SMOKE, "--quiet", "--seed", "5", "--set", "load.warmup=0s", "--set", "load.measure=60s", "--out"]).arg(out.path());
-    let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     for _ in 0..600 {
         let grown = std::fs::read_dir(out.path()).unwrap().next().is_some_and(|_| {
             std::fs::read_dir(out.path()).unwrap().flatten().flat_map(|d| std::fs::read_dir(d.path()).unwrap().flatten()).any(|run| {
@@ -282,6 +284,7 @@ fn long_run(out: &TempDir) -> Child {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    child.kill().and_then(|()| child.wait()).unwrap();
     panic!("no record came within 30 s");
 }
 

@@ -1,4 +1,5 @@
 //! The engine against servers of known behaviour: no arrival is lost, moved or hidden by a slow answer.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
@@ -85,6 +86,7 @@ fn recorded(memory: &Memory) -> BTreeSet<(u64, Nanos)> {
 }
 
 /// A server that answers one whole JSON document after `pause`, or never when `pause` is `None`; counts what it was sent.
+#[expect(clippy::disallowed_methods, reason = "the server is slow on purpose")]
 fn server(pause: Option<Duration>) -> (String, Arc<Mutex<u32>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -107,7 +109,7 @@ fn server(pause: Option<Duration>) -> (String, Arc<Mutex<u32>>) {
                         return;
                     }
                     *count.lock().unwrap() += 1;
-                    std::thread::sleep(pause.unwrap_or(Duration::from_secs(600)));
+                    std::thread::sleep(pause.unwrap_or(Duration::from_mins(10)));
                     let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],"usage":{"prompt_tokens":20,"completion_tokens":8}}"#;
                     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
                     if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {

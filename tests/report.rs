@@ -1,4 +1,5 @@
 //! The reports as a reader meets them: complete, inert, small, the same twice, and true to the JSON beside them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "report/fixture.rs"]
 mod fixture;

@@ -1,4 +1,5 @@
 //! The scenarios that are shipped: each passes `check`, opens with its question, and the JSON Schema beside them is the one of the types.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use plimsoll::base::rng::Seed;
 use plimsoll::scenario::check::check;

@@ -1,4 +1,5 @@
 //! Every shipped scenario is executed against the embedded endpoint, shortened by overrides and not by a copy.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

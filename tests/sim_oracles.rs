@@ -1,5 +1,5 @@
 //! The simulator against closed forms: M/D/1, M/M/c, mean field, Little, token conservation, the ramp of a slow autoscaler.
-
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a test are small and positive")]
 
 use plimsoll::base::rng::Seed;

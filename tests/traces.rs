@@ -1,4 +1,5 @@
 //! The shipped recordings: they are read as they are, and say what their README says.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use plimsoll::base::rng::Seed;
 use plimsoll::scenario::check::check;

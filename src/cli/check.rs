@@ -9,7 +9,7 @@ use crate::scenario::check::check;
 use std::path::Path;
 
 /// Checks all files; ends with 2 if any has a fault.
-pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &CheckArgs, printer: Printer) -> Outcome {
     let overrides = scenario::parse_overrides(&args.set)?;
     let mut bad = 0;
     let mut listed = Vec::new();

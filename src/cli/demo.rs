@@ -25,7 +25,7 @@ const SCENARIO: &str = include_str!("../../scenarios/demo.toml");
 const TRACE: &[u8] = include_bytes!("../../scenarios/traces/azure_conv_2023.csv");
 
 /// Runs the loop.
-pub(crate) fn run(args: &DemoArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &DemoArgs, printer: Printer) -> Outcome {
     let clock = Clock::start();
     let mut experiment = scenario::from_text("scenarios/demo.toml", SCENARIO.as_bytes(), Path::new("."), &[], Seed(args.seed), printer)?;
     let recordings = scenario::material_by(&experiment, &mut |source| built_in(source))?;
@@ -75,7 +75,7 @@ fn built_in(source: &TraceSource) -> Result<trace::Rows, Failure> {
 }
 
 /// The chunk size, from the endpoint itself: `get-model-optimization-info`, as on Databricks.
-fn ask_chunk_size(experiment: &mut Experiment, printer: &Printer) -> Result<(), Failure> {
+fn ask_chunk_size(experiment: &mut Experiment, printer: Printer) -> Result<(), Failure> {
     let endpoint = embedded::start(experiment)?;
     let Some(plan) = experiment.scenario.plan.as_mut() else {
         return Err(Failure::new(Exit::Usage, "scenarios/demo.toml: there is no [plan]"));
@@ -109,7 +109,7 @@ fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Mod
     Ok(Extras { verify: Some(done.document), checks })
 }
 
-fn tell(plan: &Recommendation, extras: &Extras, folder: &Path, clock: &Clock, printer: &Printer) -> Result<(), Failure> {
+fn tell(plan: &Recommendation, extras: &Extras, folder: &Path, clock: &Clock, printer: Printer) -> Result<(), Failure> {
     plan::print(plan, printer)?;
     if printer.format == Format::Text {
         if let Some(document) = &extras.verify {

@@ -7,7 +7,8 @@ use crate::{measure, planner, scenario};
 use clap::CommandFactory;
 
 /// `schema`: the JSON Schema of a document.
-pub(crate) fn schema(args: &SchemaArgs, printer: &Printer) -> Outcome {
+#[expect(clippy::unnecessary_wraps, reason = "every command returns the same type")]
+pub(crate) fn schema(args: &SchemaArgs, printer: Printer) -> Outcome {
     let schema = match args.of {
         SchemaOf::Scenario => scenario::schema::json_schema(),
         SchemaOf::Run => measure::document::json_schema(),
@@ -18,7 +19,8 @@ pub(crate) fn schema(args: &SchemaArgs, printer: &Printer) -> Outcome {
 }
 
 /// `completions`: for a shell, to be written where that shell looks.
-pub(crate) fn completions(args: &CompletionsArgs, printer: &Printer) -> Outcome {
+#[expect(clippy::unnecessary_wraps, reason = "every command returns the same type")]
+pub(crate) fn completions(args: &CompletionsArgs, printer: Printer) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "plimsoll", &mut script);
     printer.data(&String::from_utf8_lossy(&script));
@@ -26,7 +28,7 @@ pub(crate) fn completions(args: &CompletionsArgs, printer: &Printer) -> Outcome 
 }
 
 /// `man`: the manual page in roff.
-pub(crate) fn man(printer: &Printer) -> Outcome {
+pub(crate) fn man(printer: Printer) -> Outcome {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?;
     printer.data(&String::from_utf8_lossy(&page));

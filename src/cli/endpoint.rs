@@ -9,7 +9,7 @@ use crate::scenario::target::Auth;
 use std::path::Path;
 
 /// Asks the control plane.
-pub(crate) fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
+pub(crate) fn run(command: &EndpointCommand, printer: Printer) -> Outcome {
     let EndpointCommand::Info(args) = command;
     let url = match args.url.clone().or_else(|| std::env::var("DATABRICKS_HOST").ok()) {
         Some(url) if url.contains("://") => url,
@@ -23,7 +23,7 @@ pub(crate) fn run(command: &EndpointCommand, printer: &Printer) -> Outcome {
     info(args, &url, printer)
 }
 
-fn info(args: &EndpointInfoArgs, url: &str, printer: &Printer) -> Outcome {
+fn info(args: &EndpointInfoArgs, url: &str, printer: Printer) -> Outcome {
     // A loopback emulation asks for no token; a workspace refuses without one, and says so itself.
     let token = match std::env::var(&args.token_env) {
         Ok(_) => auth::bearer(&Auth::BearerEnv(args.token_env.clone()), Path::new("."), |name| std::env::var(name).ok())

@@ -46,7 +46,7 @@ fn draw_one(renderer: &Renderer, fault: &Fault, text: &str) -> String {
     if let Some(hint) = &fault.hint {
         group = group.element(Level::HELP.message(hint.clone()));
     }
-    renderer.render(&[group]).to_string()
+    renderer.render(&[group])
 }
 
 /// Every fault in one line each, for programs: `file:line:col: key: message`.

@@ -9,7 +9,7 @@ use crate::scenario::load::{Columns, TimestampUnit, TraceFormat, TraceSource};
 use crate::workload::learn;
 
 /// Reads, describes, and writes a scenario when a folder is given.
-pub(crate) fn run(args: &LearnArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &LearnArgs, printer: Printer) -> Outcome {
     let source =
         TraceSource { path: args.trace.clone(), format: format(&args.trace_format)?, columns: args.columns.as_deref().map(columns).transpose()? };
     let rows = scenario::read_trace(&args.trace, &source, printer)?;
@@ -61,7 +61,7 @@ fn columns(map: &str) -> Result<Columns, Failure> {
             "input" => input = Some(value.to_owned()),
             "output" => output = Some(value.to_owned()),
             "unit" => {
-                unit = serde_json::from_value(serde_json::Value::String(value.to_owned())).map_err(|_| bad(format!("unknown unit {value:?}")))?
+                unit = serde_json::from_value(serde_json::Value::String(value.to_owned())).map_err(|_| bad(format!("unknown unit {value:?}")))?;
             }
             other => return Err(bad(format!("unknown key {other:?}"))),
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// How loads of this command are made.
 pub(crate) struct Loader<'a> {
     /// Where talk goes.
-    pub(crate) printer: &'a Printer,
+    pub(crate) printer: Printer,
     /// What may stop it.
     pub(crate) signals: &'a Signals,
     /// Folder that run folders are made in.
@@ -42,7 +42,7 @@ pub(crate) struct Loader<'a> {
 impl<'a> Loader<'a> {
     /// As the options say.
     #[must_use]
-    pub(crate) fn new(args: &LoadArgs, printer: &'a Printer, signals: &'a Signals) -> Self {
+    pub(crate) fn new(args: &LoadArgs, printer: Printer, signals: &'a Signals) -> Self {
         Self { printer, signals, out: args.out.clone(), confirm_host: args.confirm_host.clone(), workers: args.workers }
     }
 }
@@ -144,7 +144,7 @@ pub(crate) fn once_in(
         embedded: ready.endpoint.is_some(),
         live: Arc::clone(&live),
     };
-    let shown = progress::of_run(*loader.printer, label, budget.longest, &live);
+    let shown = progress::of_run(loader.printer, label, budget.longest, &live);
     let report = engine::run(&experiment, parts, &mut folder);
     drop(shown);
     let path = folder.path.clone();

@@ -31,7 +31,7 @@ pub(crate) struct Model {
 }
 
 /// Plans.
-pub(crate) fn run(args: &PlanArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
     let experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
     if experiment.scenario.plan.is_none() {
         return Err(Failure::new(Exit::Usage, format!("{}: there is no [plan]", args.scenario.scenario.display()))
@@ -53,7 +53,7 @@ pub(crate) fn assumed(experiment: &Experiment) -> Model {
 }
 
 /// Fits to run folders; a sweep folder stands for its steps.
-fn from_runs(experiment: &Experiment, folders: &[PathBuf], printer: &Printer) -> Result<Model, Failure> {
+fn from_runs(experiment: &Experiment, folders: &[PathBuf], printer: Printer) -> Result<Model, Failure> {
     let mut runs = Vec::new();
     for folder in folders {
         for step in steps_of(folder)? {
@@ -96,8 +96,8 @@ pub(crate) fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<Reques
 }
 
 /// Searches, with progress.
-pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Material, printer: &Printer) -> Result<Recommendation, Failure> {
-    let bar = progress::of_steps(*printer, "plan");
+pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Material, printer: Printer) -> Result<Recommendation, Failure> {
+    let bar = progress::of_steps(printer, "plan");
     let mut told = 0;
     let mut show = |p: PlanProgress| {
         bar.set_message(format!("{p}"));
@@ -122,7 +122,7 @@ pub(crate) struct Extras {
 }
 
 /// Writes plan.json, model.json, the request bodies, the page and the summary.
-pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: Printer) -> Result<(), Failure> {
     files::write(&folder.join("plan.json"), &json(plan)?)?;
     files::write(&folder.join("model.json"), &json(&model.spec)?)?;
     files::write(&folder.join("create.json"), &json(&plan.create_body)?)?;
@@ -154,7 +154,7 @@ fn fit_rows(model: &Model) -> Vec<FitRow> {
 }
 
 /// The plan on stdout in the form asked for.
-pub(crate) fn print(plan: &Recommendation, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn print(plan: &Recommendation, printer: Printer) -> Result<(), Failure> {
     match printer.format {
         Format::Text => printer.data(&render::terminal::plan(plan, printer.paint())),
         Format::Md => printer.data(&render::markdown::plan(plan)),

@@ -20,6 +20,7 @@ pub(crate) struct Printer {
     pub(crate) live: bool,
 }
 
+#[expect(clippy::unused_self, reason = "whoever holds a printer may print")]
 impl Printer {
     /// As the command line, the terminal and `NO_COLOR` say.
     #[must_use]
@@ -36,12 +37,12 @@ impl Printer {
 
     /// Whether text on stdout may carry colour, as `report` asks it.
     #[must_use]
-    pub(crate) fn paint(&self) -> Paint {
+    pub(crate) fn paint(self) -> Paint {
         if self.color { Paint::Color } else { Paint::Plain }
     }
 
     /// Data, to stdout. A reader that has gone is not an error; a full disk behind a redirection is told once.
-    pub(crate) fn data(&self, text: &str) {
+    pub(crate) fn data(self, text: &str) {
         let mut out = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         if let Err(error) = write!(out, "{text}{end}").and_then(|()| out.flush())
@@ -52,19 +53,19 @@ impl Printer {
     }
 
     /// Talk, to stderr, unless quiet.
-    pub(crate) fn talk(&self, text: &str) {
+    pub(crate) fn talk(self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     }
 
     /// Text of an error that was drawn elsewhere, to stderr, always.
-    pub(crate) fn error_text(&self, text: &str) {
+    pub(crate) fn error_text(self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// An error, to stderr, always.
-    pub(crate) fn error(&self, failure: &Failure) {
+    pub(crate) fn error(self, failure: &Failure) {
         let mut err = std::io::stderr().lock();
         let _ = writeln!(err, "error: {}", failure.message);
         if let Some(hint) = &failure.hint {

@@ -6,7 +6,7 @@ use super::printer::Printer;
 use super::{results, run};
 
 /// Recovers or re-reads, and prints.
-pub(crate) fn run(args: &ReportArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &ReportArgs, printer: Printer) -> Outcome {
     let document = results::load(&args.run, printer)?;
     results::render_again(&args.run, &document, printer)?;
     run::print(&document, printer)?;

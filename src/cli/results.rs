@@ -82,7 +82,7 @@ pub(crate) struct Ending<'a> {
 }
 
 /// Makes every file of a run folder from its log. With `ending`: a run that just ended; without: one that was cut.
-pub(crate) fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: &Printer) -> Result<RunDocument, Failure> {
+pub(crate) fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: Printer) -> Result<RunDocument, Failure> {
     let log_path = folder.join(LOG);
     let (header, torn_wall) = wall_of(&log_path)?;
     let scenario: Scenario = serde_json::from_value(header.experiment.clone())
@@ -111,7 +111,7 @@ pub(crate) fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: &Print
     Ok(document)
 }
 
-fn write_all(folder: &Path, log_path: &Path, document: &RunDocument, recorder: &Recorder, printer: &Printer) -> Result<(), Failure> {
+fn write_all(folder: &Path, log_path: &Path, document: &RunDocument, recorder: &Recorder, printer: Printer) -> Result<(), Failure> {
     files::write(&folder.join("run.json"), document.to_json().as_bytes())?;
     files::write(&folder.join("summary.md"), render::markdown::run(document).as_bytes())?;
     files::write(&folder.join("junit.xml"), render::junit::run(document).as_bytes())?;
@@ -132,7 +132,7 @@ fn repeat(document: &RunDocument) -> RunExtras {
 }
 
 /// Writes the pages of a document again.
-pub(crate) fn render_again(folder: &Path, document: &RunDocument, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn render_again(folder: &Path, document: &RunDocument, printer: Printer) -> Result<(), Failure> {
     files::write(&folder.join("summary.md"), render::markdown::run(document).as_bytes())?;
     files::write(&folder.join("report.html"), render::html::run_page(document, &repeat(document)).as_bytes())?;
     printer.talk(&format!("report: {}", folder.join("report.html").display()));
@@ -140,7 +140,7 @@ pub(crate) fn render_again(folder: &Path, document: &RunDocument, printer: &Prin
 }
 
 /// Reads the finished document of a run, or recovers it from the log when it was never written.
-pub(crate) fn load(folder: &Path, printer: &Printer) -> Result<RunDocument, Failure> {
+pub(crate) fn load(folder: &Path, printer: Printer) -> Result<RunDocument, Failure> {
     let path = folder.join("run.json");
     if path.is_file() {
         let bytes = files::read(&path, "run document", 256 << 20)?;

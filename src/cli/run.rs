@@ -10,7 +10,7 @@ use crate::measure::document::RunDocument;
 use crate::report as render;
 
 /// Loads the scenario once.
-pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &RunArgs, printer: Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     let signals = Signals::watch();
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Outcome {
 }
 
 /// The document on stdout in the form asked for.
-pub(crate) fn print(document: &RunDocument, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn print(document: &RunDocument, printer: Printer) -> Result<(), Failure> {
     match printer.format {
         Format::Text => printer.data(&render::terminal::run(document, printer.paint())),
         Format::Md => printer.data(&render::markdown::run(document)),

@@ -23,14 +23,14 @@ const SCENARIO_LIMIT: u64 = 4 << 20;
 const VOCABULARY_LIMIT: u64 = 256 << 20;
 
 /// Reads and checks a scenario with its overrides. Faults are drawn on stderr; the failure only counts them.
-pub(crate) fn read(args: &ScenarioArgs, more: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn read(args: &ScenarioArgs, more: &[Override], seed: Seed, printer: Printer) -> Result<Experiment, Failure> {
     let mut overrides = parse_overrides(&args.set)?;
     overrides.extend(more.iter().cloned());
     read_file(&args.scenario, &overrides, seed, printer)
 }
 
 /// The same for a path.
-pub(crate) fn read_file(path: &Path, overrides: &[Override], seed: Seed, printer: &Printer) -> Result<Experiment, Failure> {
+pub(crate) fn read_file(path: &Path, overrides: &[Override], seed: Seed, printer: Printer) -> Result<Experiment, Failure> {
     let text = files::read(path, "scenario", SCENARIO_LIMIT)?;
     from_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new(".")), overrides, seed, printer)
 }
@@ -42,7 +42,7 @@ pub(crate) fn from_text(
     base_dir: &Path,
     overrides: &[Override],
     seed: Seed,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<Experiment, Failure> {
     check(name, text, base_dir, overrides, seed).map_err(|found| {
         printer.error_text(&faults::draw(&found, &String::from_utf8_lossy(text), printer.color_err));
@@ -120,7 +120,7 @@ pub(crate) struct Recordings {
 }
 
 /// Reads every recording that the experiment names, each once.
-pub(crate) fn material(experiment: &Experiment, printer: &Printer) -> Result<Recordings, Failure> {
+pub(crate) fn material(experiment: &Experiment, printer: Printer) -> Result<Recordings, Failure> {
     material_by(experiment, &mut |source| read_trace(&experiment.resolve(&source.path), source, printer))
 }
 
@@ -162,7 +162,7 @@ fn column(marginal: &Marginal) -> Option<&TraceSource> {
 }
 
 /// Reads one recording and tells what was left out of it.
-pub(crate) fn read_trace(path: &Path, source: &TraceSource, printer: &Printer) -> Result<Rows, Failure> {
+pub(crate) fn read_trace(path: &Path, source: &TraceSource, printer: Printer) -> Result<Rows, Failure> {
     let file = files::open(path, "trace")?;
     let name = path.display().to_string();
     let rows = trace::read(file, source.format, source.columns.as_ref(), &name).map_err(|e| Failure::from_error(Exit::Usage, &e))?;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Serves until stopped.
-pub(crate) fn run(args: &ServeArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &ServeArgs, printer: Printer) -> Outcome {
     let span = match &args.for_time {
         Some(text) => Some(text.parse::<TimeSpan>().map_err(|e| Failure::new(Exit::Usage, format!("--for-time: {e}")))?),
         None => None,

@@ -14,7 +14,7 @@ use crate::scenario::load::{Arrivals, RateFn};
 use std::path::{Path, PathBuf};
 
 /// Loads every step and writes a page over all.
-pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &RunArgs, printer: Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     let signals = Signals::watch();
@@ -99,7 +99,7 @@ pub(crate) fn knee(documents: &[RunDocument]) -> Option<usize> {
     documents.iter().take_while(|d| good(d)).count().checked_sub(1)
 }
 
-fn write(folder: &Path, documents: &[RunDocument], printer: &Printer) -> Result<(), Failure> {
+fn write(folder: &Path, documents: &[RunDocument], printer: Printer) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(documents).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?;
     files::write(&folder.join("sweep.json"), json.as_bytes())?;
     files::write(&folder.join("summary.md"), render::markdown::sweep(documents).as_bytes())?;

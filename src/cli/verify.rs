@@ -24,7 +24,7 @@ use crate::workload::schedule::Schedule;
 use std::path::Path;
 
 /// Loads the size of a plan at the demand's peak.
-pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Outcome {
+pub(crate) fn run(args: &VerifyArgs, printer: Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     let (plan, model) = read_plan(&args.plan)?;

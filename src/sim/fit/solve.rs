@@ -95,9 +95,9 @@ fn solve(gram: &Matrix, moment: &[f64; N], chosen: &[usize]) -> Option<[f64; N]>
         }
         for i in k + 1..n {
             let factor = rows[i][k] / rows[k][k];
-            for j in k..=n {
-                let above = rows[k][j];
-                rows[i][j] -= factor * above;
+            let above = rows[k].clone();
+            for (cell, pivot) in rows[i].iter_mut().zip(above).skip(k) {
+                *cell -= factor * pivot;
             }
         }
     }
@@ -121,12 +121,12 @@ fn eigenvalues(mut m: Matrix) -> [f64; N] {
                 let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
                 let c = 1.0 / (t * t + 1.0).sqrt();
                 let s = t * c;
-                for k in 0..N {
-                    (m[k][p], m[k][q]) = (c * m[k][p] - s * m[k][q], s * m[k][p] + c * m[k][q]);
+                for row in &mut m {
+                    (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
                 }
-                for k in 0..N {
-                    (m[p][k], m[q][k]) = (c * m[p][k] - s * m[q][k], s * m[p][k] + c * m[q][k]);
-                }
+                let (above, below) = (m[p], m[q]);
+                m[p] = std::array::from_fn(|k| c * above[k] - s * below[k]);
+                m[q] = std::array::from_fn(|k| s * above[k] + c * below[k]);
             }
         }
     }

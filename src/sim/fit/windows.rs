@@ -94,7 +94,7 @@ fn window(streams: &[Stream], stretch: &[(u64, u64)], own: f64, chunks: f64) -> 
         if s.last > from {
             let (a, b) = (s.first.max(from), s.last.min(to));
             let share = (b.saturating_sub(a)) as f64 / length;
-            let middle = (a as f64 + b as f64) / 2.0 - s.first as f64;
+            let middle = f64::midpoint(a as f64, b as f64) - s.first as f64;
             batch += share;
             context += share * (s.input + 1.0 + s.pace * middle);
         }
