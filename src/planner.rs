@@ -15,6 +15,7 @@ pub mod timeline;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};
+use crate::base::stats::interval::trials_to_show;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::plan::{Plan, Promise, Provenance};
@@ -226,9 +227,10 @@ impl Survey {
 /// so that a size that is good enough is not refused for one bad day.
 fn budget(rules: &mut Rules, requests_per_period: f64) {
     let affordable = |share: f64, candidates: f64| share * BUDGET / (candidates * requests_per_period.max(1.0));
-    let spotless = rules.certify_periods(0).unwrap_or(60);
+    // With this many kept periods and no other, a size shows the promise already in the search.
+    let spotless = trials_to_show(rules.periods, rules.confidence, 0, 60).and_then(|n| u32::try_from(n).ok()).unwrap_or(60);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between the bounds of the clamp")]
-    let periods = affordable(0.4, 16.0).clamp(4.0, f64::from(spotless.clamp(4, 60))) as u32;
+    let periods = affordable(0.5, 16.0).clamp(4.0, f64::from(spotless.clamp(4, 60))) as u32;
     rules.search_periods = periods;
     for tolerated in 1..=2 {
         let more = Rules { tolerated, ..*rules };

@@ -39,7 +39,7 @@ fn scenario(lag: &str, peak: &str) -> Scenario {
             "chunk": { "size": "1500 tok/s", "source": "assumed" },
             "autoscaler": { "target": "80%", "window": "20s", "poll": "5s", "scale_down_delay": "60s", "lag": { "fixed": lag } },
             "price": { "first": "10 USD/h", "next": "10 USD/h", "source": "assumed" },
-            "promise": { "requests": "97%", "periods": "70%", "confidence": "80%" },
+            "promise": { "requests": "97%", "periods": "70%", "confidence": "70%" },
             "max_chunks": 6,
             "timeout": "20s",
         },

@@ -6,7 +6,8 @@ use super::search::Size;
 use super::world::{List, World};
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
-use crate::record::request::Phase;
+use crate::record::request::{Phase, RequestRecord};
+use crate::scenario::slo::Metric;
 use crate::sim::endpoint::Endpoint;
 use crate::sim::event::Detail;
 use crate::sim::virtual_time;
@@ -25,33 +26,92 @@ pub struct Capacity {
     pub idle_good_share: f64,
 }
 
-/// Bisects the rate of Poisson arrivals on one chunk until `promised` of the requests are just good. The same requests and the same gaps,
-/// only scaled, at every rate; the first tenth is not counted.
+/// Bisects the rate of Poisson arrivals on one chunk until the objectives are just met, each at its percentile (`promised` of the requests
+/// must end well when there are no others). The same requests and the same gaps, only scaled, at every rate; the first tenth is not counted.
 #[must_use]
 pub fn of_one_chunk(world: &World<'_>, demand: &Demand, promised: f64) -> Capacity {
     if demand.sample.is_empty() {
         return Capacity::default();
     }
     let mix = mix(demand, world.seed);
+    let limits = Limits::of(world, promised);
     let tokens = mix.iter().map(|(_, a)| f64::from(a.input_tokens) + f64::from(a.output_tokens)).sum::<f64>() / mix.len() as f64;
     let work_s = mix.iter().map(|(_, a)| least_work_s(&world.endpoint, a)).sum::<f64>() / mix.len() as f64;
-    let good = |rate: f64| good_share(world, &mix, rate, promised);
-    // No rate above 1 / work is stable. A hundredth of that leaves the chunk idle between requests.
+    // No rate above 1 / work is stable. A small part of that leaves the chunk idle between requests.
     let most = 1.0 / work_s.max(1e-9);
-    let idle_good_share = good_share(world, &mix, most * 0.002, 0.0);
-    if idle_good_share < promised {
+    let idle = most * 0.002;
+    let idle_good_share = steady(world, &mix, idle, None).good_share;
+    if !steady(world, &mix, idle, Some(&limits)).is_met {
         return Capacity { idle_good_share, ..Capacity::default() };
     }
-    let (mut keeps, mut fails) = (most * 0.002, most);
+    let (mut keeps, mut fails) = (idle, most);
     for _ in 0..12 {
         let middle = f64::midpoint(keeps, fails);
-        if good(middle) >= promised {
+        if steady(world, &mix, middle, Some(&limits)).is_met {
             keeps = middle;
         } else {
             fails = middle;
         }
     }
     Capacity { tok_s: keeps * tokens, requests_s: keeps, idle_good_share }
+}
+
+/// The objectives of a steady load: each latency bound with the share of requests that may be above it, and the share that may end badly.
+#[derive(Clone, Debug, PartialEq)]
+struct Limits {
+    terms: Vec<(Metric, Nanos, f64)>,
+    errors: f64,
+}
+
+impl Limits {
+    fn of(world: &World<'_>, promised: f64) -> Self {
+        let terms =
+            world.slo.terms().filter(|t| t.metric != Metric::Itl).map(|t| (t.metric, t.bound.nanos(), 1.0 - t.percentile.quantile())).collect();
+        Self { terms, errors: world.slo.errors.map_or(1.0 - promised, |share| share.0) }
+    }
+
+    /// Whether one of them is exceeded by `counts` of `total` requests.
+    fn are_exceeded(&self, counts: &Counts, total: f64) -> bool {
+        let above = self.terms.iter().zip(&counts.above).any(|((_, _, share), above)| *above as f64 > share * total);
+        above || counts.bad as f64 > self.errors * total
+    }
+}
+
+/// Requests above each bound, and those that ended badly.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Counts {
+    above: Vec<u64>,
+    bad: u64,
+    good: u64,
+    total: u64,
+}
+
+impl Counts {
+    fn add(&mut self, record: &RequestRecord, world: &World<'_>, limits: &Limits) {
+        self.above.resize(limits.terms.len(), 0);
+        self.total += 1;
+        self.good += u64::from(Judgement::of(record, &world.bounds).is_good());
+        if !record.is_ok() {
+            self.bad += 1;
+            return;
+        }
+        for ((metric, bound, _), above) in limits.terms.iter().zip(&mut self.above) {
+            let is_above = match metric {
+                Metric::Ttft => record.ttft().is_none_or(|t| t > *bound),
+                Metric::Tpot => record.tpot_s().is_some_and(|t| t > bound.as_secs_f64()),
+                Metric::E2e => record.e2e() > *bound,
+                Metric::Itl => false,
+            };
+            *above += u64::from(is_above);
+        }
+    }
+}
+
+/// What a steady rate does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Steady {
+    is_met: bool,
+    good_share: f64,
 }
 
 /// The sample of requests with Poisson instants at rate one, in seconds.
@@ -78,27 +138,23 @@ fn mix(demand: &Demand, seed: Seed) -> Vec<(f64, Arrival)> {
     mix
 }
 
-/// Share of counted requests that are good; overload ends early, when more were missed than `promised` allows.
-fn good_share(world: &World<'_>, mix: &[(f64, Arrival)], rate: f64, promised: f64) -> f64 {
+/// Runs the mix at `rate`. With `limits` overload ends early: as soon as one of them cannot be met any more.
+fn steady(world: &World<'_>, mix: &[(f64, Arrival)], rate: f64, limits: Option<&Limits>) -> Steady {
     let arrivals = mix.iter().map(|(at, a)| Arrival { at: Nanos::from_secs_f64(at / rate), ..*a }).collect();
     let counted_from = mix.len() as u64 / 10;
-    let missable = (mix.len() as f64 - counted_from as f64) * (1.0 - promised) + 1.0;
+    let total = mix.len() as f64 - counted_from as f64;
     let stop = Cell::new(false);
+    let none = Limits { terms: Vec::new(), errors: 1.0 };
+    let limits = limits.unwrap_or(&none);
+    let mut counts = Counts::default();
     let mut endpoint = Endpoint::new(&world.sized(Size::fixed(1)), world.seed, Detail::Requests);
-    let (mut good, mut missed) = (0_u64, 0_u64);
     virtual_time::run(&mut List::new(arrivals, &stop), &mut endpoint, world.patience(), &mut |record| {
         if record.seq >= counted_from {
-            let is_good = Judgement::of(record, &world.bounds).is_good();
-            good += u64::from(is_good);
-            missed += u64::from(!is_good);
-            stop.set(missed as f64 > missable);
+            counts.add(record, world, limits);
+            stop.set(limits.are_exceeded(&counts, total));
         }
     });
-    if stop.get() && promised > 0.0 {
-        // What was not sent any more counts as missed.
-        return good as f64 / (mix.len() as f64 - counted_from as f64);
-    }
-    if good + missed == 0 { 0.0 } else { good as f64 / (good + missed) as f64 }
+    Steady { is_met: !limits.are_exceeded(&counts, total), good_share: counts.good as f64 / counts.total.max(1) as f64 }
 }
 
 #[cfg(test)]
@@ -121,7 +177,7 @@ mod tests {
     }
 
     /// Mean field: TPOT = a / (1 - rate * w), so the mean meets a bound t up to rate (1 - a / t) / w, with w = b o + c p + d (o p + o^2 / 2).
-    /// The 99th percentile lies somewhat lower.
+    /// The 95th percentile lies somewhat lower.
     #[test]
     fn capacity_lies_below_the_mean_field_bound_and_near_it() {
         let capacity = capacity(TimeSpan::millis(60));
@@ -136,6 +192,6 @@ mod tests {
     #[test]
     fn a_looser_bound_never_lowers_capacity_and_an_impossible_one_leaves_nothing() {
         assert!(capacity(TimeSpan::millis(40)).tok_s <= capacity(TimeSpan::millis(80)).tok_s);
-        assert_eq!(capacity(TimeSpan::millis(5)), Capacity { tok_s: 0.0, requests_s: 0.0, idle_good_share: 0.0 });
+        assert_eq!(capacity(TimeSpan::millis(5)).tok_s, 0.0);
     }
 }

@@ -182,8 +182,8 @@ mod tests {
     fn demand(json: serde_json::Value) -> Demand {
         let mut plan = tiny_plan();
         plan.demand = serde_json::from_value(json).unwrap();
-        let (workload, material) = (Workload::default(), Material::default());
-        let world = World::new(&plan, &workload, &Slo::default(), &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(1)).unwrap();
         look(&world, 3, 0.99).unwrap()
     }
 

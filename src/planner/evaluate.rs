@@ -238,8 +238,8 @@ mod tests {
     fn outcomes_do_not_depend_on_the_number_of_threads() {
         let mut plan = tiny_plan();
         plan.day_sigma = 0.2;
-        let (workload, material) = (Workload::default(), Material::default());
-        let world = World::new(&plan, &workload, &slo(), &EndpointSpec::default(), &material, Seed(5)).unwrap();
+        let (workload, material, slo) = (Workload::default(), Material::default(), slo());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(5)).unwrap();
         let tariff = Tariff::new(&plan.price).unwrap();
         let run = |threads| Simulation::new(&world, &tariff, threads).evaluate(Size { min: 1, max: 2 }, Seeds::Search, 0..5);
         let one = run(1);

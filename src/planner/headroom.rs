@@ -1,6 +1,6 @@
 //! The over-provisioned part by cause: the same search in worlds without lag and without failures, beside what clairvoyance would need.
 //!
-//! base: capacity that follows demand at once and in any fraction, `mean of max(1, demand / effective chunk)`.
+//! base: capacity that follows demand at once and in any fraction, `mean of max(1, demand / effective chunk)`; never more than what follows.
 //! burst: the cheapest size with scale-up delay zero and no failures, less the base: detection, whole chunks, queueing.
 //! failure: the cheapest size on the seeds of the search, less the cheapest without failures.
 //! lag: the rest of the chosen size. All on the same periods of the search; the sum is the mean number of chunks paid for.
@@ -103,7 +103,8 @@ pub fn split(
             HeadroomPart { cause: cause.to_owned(), chunks, cost_per_hour, reason }
         })
         .collect();
-    let clairvoyant = Baseline { mean_chunks: clairvoyant, cost_per_hour: tariff.per_hour(clairvoyant) };
+    let least = base * scale;
+    let clairvoyant = Baseline { mean_chunks: least, cost_per_hour: tariff.per_hour(least) };
     Split { parts, clairvoyant, periods: effort.0, requests: effort.1, candidates: effort.2 }
 }
 

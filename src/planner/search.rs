@@ -131,13 +131,13 @@ impl Rules {
         trials_to_show(self.periods, 1.0 - self.level(round), self.tolerated, MOST_PERIODS).and_then(|n| u32::try_from(n).ok())
     }
 
-    /// Failed periods after which a candidate is out, in the search: half of what the promise allows, rounded up, so that what passes
-    /// has a fair chance of certification.
+    /// Failed periods that a candidate may have in the search: half of what the promise allows, to the nearest whole one, so that what
+    /// passes has a fair chance of certification.
     #[must_use]
     pub fn search_tolerance(&self) -> u32 {
         let allowed = f64::from(self.search_periods) * (1.0 - self.periods) * 0.5;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and search_periods")]
-        let allowed = allowed.ceil() as u32;
+        let allowed = allowed.round() as u32;
         allowed.min(self.search_periods.saturating_sub(1))
     }
 

@@ -29,6 +29,8 @@ pub struct World<'a> {
     pub endpoint: EndpointSpec,
     /// What a good request is.
     pub bounds: Bounds,
+    /// The objectives as written, at their percentiles: what a steady chunk must meet.
+    pub slo: &'a Slo,
     /// The root of every stream.
     pub seed: Seed,
     /// Demand without day-to-day variation, ready to be started under any seed.
@@ -68,7 +70,7 @@ impl<'a> World<'a> {
     pub fn new(
         plan: &'a Plan,
         workload: &'a Workload,
-        slo: &Slo,
+        slo: &'a Slo,
         model: &EndpointSpec,
         material: &'a Material,
         seed: Seed,
@@ -78,7 +80,7 @@ impl<'a> World<'a> {
         let period = plan.period.nanos();
         let prototype = draw(period)?;
         let lead = draw(lead_span(&plan.autoscaler, period))?;
-        Ok(Self { plan, workload, material, endpoint, bounds: Bounds::of(slo), seed, prototype, lead })
+        Ok(Self { plan, workload, material, endpoint, bounds: Bounds::of(slo), slo, seed, prototype, lead })
     }
 
     /// The same demand on an endpoint with other scaling.
@@ -242,8 +244,8 @@ mod tests {
     #[test]
     fn a_period_is_its_lead_in_and_then_its_demand_on_one_axis() {
         let plan = tiny_plan();
-        let (workload, material) = (Workload::default(), Material::default());
-        let world = World::new(&plan, &workload, &Slo::default(), &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(1)).unwrap();
         let mut period = world.period(Seeds::Search, 3).unwrap();
         let begin = period.begin();
         assert_eq!(begin, Nanos::from_secs(150), "a quarter of the period is less than twice the lag");
@@ -264,8 +266,8 @@ mod tests {
     #[test]
     fn families_of_seeds_are_disjoint_and_periods_repeat() {
         let plan = tiny_plan();
-        let (workload, material) = (Workload::default(), Material::default());
-        let world = World::new(&plan, &workload, &Slo::default(), &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(1)).unwrap();
         let mut seeds: Vec<u64> =
             (0..100).flat_map(|p| [Seeds::Search, Seeds::Certify(0), Seeds::Certify(1)].map(|family| world.period_seed(family, p).0)).collect();
         seeds.sort_unstable();
