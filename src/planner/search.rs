@@ -256,8 +256,9 @@ impl Walk<'_> {
         let Some(fixed) = self.smallest_fixed() else { return };
         self.staircase(fixed);
         let Some(&best) = self.contenders().first() else { return };
-        // Scale-down breaks monotony now and then: look at every neighbour that could be cheaper.
-        for (min, max) in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (1, -1)] {
+        // Scale-down breaks monotony now and then: look at every neighbour that could be cheaper. And the best may fail on fresh seeds by a
+        // hair: look at the neighbours with one more, so that certification falls back on the next in cost and not on a larger fixed size.
+        for (min, max) in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (1, -1), (0, 1), (1, 1)] {
             let (Some(min), Some(max)) = (best.min.checked_add_signed(min), best.max.checked_add_signed(max)) else { continue };
             if min >= 1 && min <= max && max <= self.rules.max_chunks {
                 self.passes(Size { min, max });

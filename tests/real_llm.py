@@ -1,0 +1,121 @@
+"""Loads a llama.cpp server on 127.0.0.1 with plimsoll and compares what both say. Called by real_llm.sh."""
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+PLIMSOLL, MODEL, WORK = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+SERVER = """
+import sys, time, xllamacpp as x
+p = x.CommonParams()
+p.model.path, p.hostnames, p.port, p.n_parallel, p.n_ctx = sys.argv[1], ["127.0.0.1"], int(sys.argv[2]), 8, 8 * 2048
+p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 1
+p.endpoint_metrics = p.endpoint_slots = True
+server = x.Server(p)
+time.sleep(900)
+"""
+SCENARIO = """
+name = "real-llm"
+question = "Do our figures agree with those of a server that none of us wrote?"
+[target]
+url = "http://127.0.0.1:{port}"
+ignore_eos = true
+[load]
+arrivals = {{ closed = {{ users = 1 }} }}
+warmup = "0s"
+measure = "{measure}s"
+drain = "60s"
+[workload]
+lengths = {{ independent = {{ input = {{ uniform = {{ min = 20, max = {longest} }} }}, output = {{ fixed = 24 }} }} }}
+[sweep]
+rates = {rates}
+warmup = "1s"
+measure = "{measure}s"
+drain = "60s"
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def metrics(port):
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    return {k: float(v) for k, v in re.findall(r"^llamacpp:(\w+)(?:\{[^}]*\})? (\S+)$", text, re.M)}
+
+
+def run(*args):
+    done = subprocess.run([PLIMSOLL, *args, "--quiet", "--format", "json", "--out", str(WORK / "reports")], capture_output=True, text=True)
+    if not done.stdout.strip().startswith(("{", "[")):
+        sys.exit(f"plimsoll {' '.join(args)} exited {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def mean(document, metric):
+    return document["summary"]["latency"][metric]["mean_ms"]
+
+
+def compare(scenario, port, task, stream):
+    """One user: nothing queues, so the server's own prompt and generation times stand beside TTFT and TPOT."""
+    before = metrics(port)
+    document = run("run", str(scenario), "--set", f"target.task={task}", "--set", f"target.stream={'true' if stream else 'false'}")
+    after = metrics(port)
+    grown = {k: after[k] - before.get(k, 0.0) for k in after}
+    s = document["summary"]
+    a, t = s["accounting"], s["tokens"]
+    prompt_ms = grown["prompt_seconds_total"] / a["due"] * 1000
+    token_ms = grown["tokens_predicted_seconds_total"] / max(grown["tokens_predicted_total"], 1) * 1000
+    ours_first, ours_token = (mean(document, "ttft_service"), mean(document, "tpot")) if stream else (mean(document, "e2e_service"), None)
+    theirs_first = prompt_ms if stream else prompt_ms + token_ms * 24
+    print(
+        f"| {task}, {'stream' if stream else 'whole'} | {a['due']} / {a['ok']} | {t['output_usage']} / {grown['tokens_predicted_total']:.0f} "
+        f"| {t['input_usage'] - t['cached']} / {grown['prompt_tokens_total']:.0f} "
+        f"| {ours_first:.2f} / {theirs_first:.2f} | {f'{ours_token:.2f} / {token_ms:.2f}' if ours_token else 'n/a'} |"
+    )
+    assert a["ok"] == a["due"] > 0, a
+    assert t["output_usage"] == grown["tokens_predicted_total"], "output tokens differ from the server's own count"
+
+
+def sweep(scenario):
+    print("\n| offered req/s | served req/s | output tok/s | TTFT p50 ms | TPOT p50 ms | valid |\n| --- | --- | --- | --- | --- | --- |")
+    for d in run("sweep", str(scenario)):
+        s = d["summary"]
+        p50 = {m: next(p["value_ms"] for p in s["latency"][m]["percentiles"] if p["name"] == "p50") for m in ("ttft", "tpot")}
+        shown = {m: "n/a" if v is None else f"{v:.2f}" for m, v in p50.items()}
+        print(f"| {s['offered_rate']:.2f} | {s['served_rate']:.2f} | {s['throughput']['output_tok_s']:.1f} | {shown['ttft']} | {shown['tpot']} | {s['validity']['valid']} |")
+
+
+def main():
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-c", SERVER, MODEL, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(120):
+            try:
+                metrics(port)
+                break
+            except OSError:
+                time.sleep(0.5)
+        small = os.path.getsize(MODEL) < 50_000_000
+        rates = '["4/s", "12/s", "24/s"]' if small else '["0.2/s", "0.4/s", "0.8/s"]'
+        scenario = WORK / "real.toml"
+        scenario.write_text(SCENARIO.format(port=port, measure=8 if small else 24, longest=200 if small else 60, rates=rates.replace("'", '"')))
+        print(f"model {pathlib.Path(MODEL).name}, one user, 24 output tokens a request; ours / the server's\n")
+        print("| task | due / ok | output tokens | uncached prompt tokens | first answer ms | ms per token |\n| --- | --- | --- | --- | --- | --- |")
+        for task in ("chat", "completions"):
+            for stream in (True, False):
+                compare(scenario, port, task, stream)
+        scenario.write_text(scenario.read_text().replace("{ closed = { users = 1 } }", '{ poisson = { rate = "1/s" } }'))
+        sweep(scenario)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+main()
