@@ -16,8 +16,10 @@ pub mod world;
 
 use crate::base::diag::{Severity, Warning};
 use crate::base::stats::interval::trials_to_show;
+use crate::base::time::Nanos;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
+use crate::scenario::load::Arrivals;
 use crate::scenario::plan::{Plan, Promise, Provenance};
 use crate::workload::schedule::{self, Material};
 use capacity::Capacity;
@@ -62,6 +64,18 @@ pub enum Error {
     NoDemand {
         /// The period.
         period: String,
+    },
+    /// The recording ends long before the period does: the rest would be taken for silence.
+    #[error(
+        "plan.demand: the recording ends after {recorded}, long before plan.period = {period}: the rest would count as no demand at all; expected a period no longer than the recording, for example period = \"{fitting}s\""
+    )]
+    ShortRecording {
+        /// Where the scaled recording ends.
+        recorded: String,
+        /// The period.
+        period: String,
+        /// Whole seconds of the recording.
+        fitting: u64,
     },
     /// The promise cannot be shown by simulation.
     #[error(
@@ -149,6 +163,7 @@ pub fn recommend(
         return Err(Error::NoObjective);
     }
     check_ranges(plan)?;
+    check_recording(plan, material)?;
     let tariff = Tariff::new(&plan.price).map_err(|(first, next)| Error::Currencies { first, next })?;
     // Lengths of requests that come by a rate function are drawn from the rows of the recorded arrivals when they have no others.
     let borrowed = Material { lengths: material.lengths.clone().or_else(|| material.arrivals.clone()), ..material.clone() };
@@ -183,6 +198,18 @@ fn check_ranges(plan: &Plan) -> Result<(), Error> {
     }
     if !(0.0..=3.0).contains(&plan.day_sigma) {
         return range("day_sigma", plan.day_sigma.to_string(), "from 0 to 3");
+    }
+    Ok(())
+}
+
+/// Refuses a recording that covers less than nine tenths of the period.
+fn check_recording(plan: &Plan, material: &Material) -> Result<(), Error> {
+    let (Arrivals::Trace { time_scale, .. }, Some(rows)) = (&plan.demand, &material.arrivals) else { return Ok(()) };
+    let last = rows.rows.iter().filter_map(|row| row.at).max().unwrap_or_default();
+    let recorded = Nanos::from_secs_f64(last.as_secs_f64() / time_scale.max(1e-9));
+    if recorded.as_secs_f64() < 0.9 * plan.period.as_secs_f64() {
+        let fitting = recorded.0 / 1_000_000_000;
+        return Err(Error::ShortRecording { recorded: recorded.to_string(), period: plan.period.to_string(), fitting });
     }
     Ok(())
 }

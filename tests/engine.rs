@@ -134,7 +134,7 @@ fn every_arrival_of_the_schedule_is_sent_and_recorded() {
         assert_eq!(recorded(&memory), drawn(&experiment));
         assert!(memory.records.iter().all(|r| r.outcome == Outcome::Ok && r.output_tokens == 8), "{:?}", report.examples);
         assert!(memory.records.iter().all(|r| r.sent.is_some_and(|s| s >= r.intended)), "nothing goes out before its instant");
-        assert!(!report.stopped_early && memory.flushes > 0);
+        assert!(report.stopped_at.is_none() && memory.flushes > 0);
     }
 }
 
@@ -150,9 +150,9 @@ fn a_slow_endpoint_raises_latency_and_not_the_gaps_between_arrivals() {
     assert!(memory.records.iter().all(|r| r.is_ok() && r.e2e() >= Nanos::from_millis(300)));
 }
 
-/// What is due beyond `max_in_flight` is recorded as shed; what never answers is cancelled at the end of the drain.
+/// What is due beyond `max_in_flight` is recorded as shed; what never answers is unfinished at the end of the drain.
 #[test]
-fn beyond_the_slots_requests_are_shed_and_after_the_drain_cancelled() {
+fn beyond_the_slots_requests_are_shed_and_after_the_drain_unfinished() {
     let (url, _) = server(None);
     let mut experiment = load(&url, "{ constant = { rate = \"100/s\" } }", "");
     experiment.scenario.load.drain = "300ms".parse().unwrap();
@@ -160,8 +160,9 @@ fn beyond_the_slots_requests_are_shed_and_after_the_drain_cancelled() {
     let report = go(&experiment, &mut memory, 1).unwrap();
     assert_eq!(recorded(&memory), drawn(&experiment));
     let count = |group| memory.records.iter().filter(|r| r.outcome.group() == group).count();
-    assert_eq!((count(Group::Cancelled), count(Group::Shed)), (40, 60));
-    assert!(!report.stopped_early, "the end of the drain is not an early stop");
+    assert_eq!((count(Group::TimedOut), count(Group::Shed)), (40, 60));
+    assert!(memory.records.iter().all(|r| matches!(r.outcome, Outcome::Unfinished | Outcome::Shed)));
+    assert!(report.stopped_at.is_none(), "the end of the drain is not an early stop");
 }
 
 /// N users: never more than N requests open, and the next one only after the answer.
@@ -208,6 +209,21 @@ fn a_stop_ends_the_load_early_and_an_abort_cancels_what_is_open() {
     let mut memory = Memory::default();
     let report = go_with(&experiment, &mut memory, 1, &live).unwrap();
     stopper.join().unwrap();
-    assert!(report.stopped_early);
+    assert!(report.stopped_at.is_some());
     assert!(memory.records.len() >= 5 && memory.records.iter().all(|r| r.outcome == Outcome::Cancelled));
+}
+
+/// A rate that no client reaches: what was due and could not be sent is recorded, never skipped.
+#[test]
+fn what_the_client_cannot_send_is_recorded() {
+    let (url, _) = server(Some(Duration::from_millis(5)));
+    let mut experiment = load(&url, "{ constant = { rate = \"30000/s\" } }", "stream = false");
+    experiment.scenario.load.drain = "200ms".parse().unwrap();
+    experiment.scenario.workload.lengths = serde_json::from_value(serde_json::json!({
+        "independent": { "input": { "fixed": 2000 }, "output": { "fixed": 8 } }
+    }))
+    .unwrap();
+    let mut memory = Memory::default();
+    go(&experiment, &mut memory, 1).unwrap();
+    assert_eq!(recorded(&memory), drawn(&experiment));
 }

@@ -123,8 +123,8 @@ pub struct LoadArgs {
     /// Bounds of a good request in milliseconds, e.g. `--goodput ttft:200 tpot:50`; become p95 objectives.
     #[arg(long, num_args = 1.., value_name = "METRIC:MS")]
     pub goodput: Vec<String>,
-    /// Worker threads [default: one less than the cores, at least 1].
-    #[arg(long)]
+    /// Worker threads, 1 to 256 [default: one less than the cores, at least 1].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]

@@ -3,14 +3,14 @@
 use super::args::LoadArgs;
 use super::exit::{Exit, Failure};
 use super::printer::Printer;
-use super::results::{self, Ending, RunFolder};
+use super::results::{self, RunFolder};
 use super::scenario::{self, Recordings};
 use super::signals::Signals;
 use super::{embedded, guard, progress};
 use crate::base::clock::Clock;
 use crate::client::auth::{self, Secret};
 use crate::client::control;
-use crate::engine::budget::Budget;
+use crate::engine::budget::{Budget, Exceeded};
 use crate::engine::live::Live;
 use crate::engine::run::{self as engine, Parts};
 use crate::measure::document::RunDocument;
@@ -125,15 +125,12 @@ pub(crate) fn once_in(
     let schedule = Schedule::new(&experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
-    budget.check(&experiment).map_err(|e| {
-        Failure::new(Exit::Refused, format!("refusing to start: {e}"))
-            .with_hint(format!("shorten the run, or raise the bound with --set limits.{}=…", e.key))
-    })?;
+    budget.check(&experiment).map_err(|e| refused(&e))?;
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let manifest = manifest(&experiment, ready, cores);
     let mut folder = RunFolder::create(folder()?, &experiment, &manifest)?;
     let live = Arc::new(Live::default());
-    loader.signals.attach(&live);
+    loader.signals.loading(&live);
     let parts = Parts {
         schedule,
         book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, experiment.seed),
@@ -149,9 +146,29 @@ pub(crate) fn once_in(
     drop(shown);
     let path = folder.path.clone();
     drop(folder);
+    loader.signals.writing();
     let report = report.map_err(|e| failed(&e, &path))?;
-    let document = results::finish(&path, Some(&Ending { report: &report }), loader.printer)?;
+    let document = results::finish(&path, &report, loader.printer)?;
+    loader.signals.thinking();
     Ok(Done { document, folder: path })
+}
+
+/// Refuses a series of loads that together exceed `[limits]`, before the first one starts.
+pub(crate) fn check_total(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>) -> Result<(), Failure> {
+    let mut total: Option<Budget> = None;
+    for step in steps {
+        let schedule = Schedule::new(step, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+        let budget = Budget::of(step, schedule.expected());
+        total = Some(total.map_or(budget, |t| t.and(budget)));
+    }
+    let (Some(total), Some(first)) = (total, steps.first()) else { return Ok(()) };
+    loader.printer.talk(&format!("{} load steps: {total}", steps.len()));
+    total.check(first).map_err(|e| refused(&e))
+}
+
+fn refused(exceeded: &Exceeded) -> Failure {
+    Failure::new(Exit::Refused, format!("refusing to start: {exceeded}"))
+        .with_hint(format!("shorten the load, or raise the bound with --set limits.{}=…", exceeded.key))
 }
 
 /// Counts tokens of received text, for servers that report no usage.

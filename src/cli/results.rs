@@ -9,7 +9,7 @@ use crate::engine::run::{Keeper, Report};
 use crate::measure::document::RunDocument;
 use crate::measure::hlog;
 use crate::measure::recorder::{Expectations, Recorder};
-use crate::measure::summary::ClientFacts;
+use crate::measure::recover;
 use crate::record::log::{Header, LogReader, LogWriter};
 use crate::record::manifest::{HostFacts, Manifest};
 use crate::record::request::RequestRecord;
@@ -18,7 +18,6 @@ use crate::report as render;
 use crate::report::html::RunExtras;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::model::Scenario;
-use crate::scenario::target::Task;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -75,38 +74,39 @@ impl Keeper for RunFolder {
     }
 }
 
-/// What is known of a run that ended by itself; a recovered one has none of it.
-pub(crate) struct Ending<'a> {
-    /// The engine's report.
-    pub(crate) report: &'a Report,
+/// Makes every file of a run that has just ended from its log.
+pub(crate) fn finish(folder: &Path, report: &Report, printer: Printer) -> Result<RunDocument, Failure> {
+    let log_path = folder.join(LOG);
+    let header = open_log(&log_path)?.header().clone();
+    let scenario: Scenario = serde_json::from_value(header.experiment)
+        .map_err(|e| Failure::new(Exit::Usage, format!("{}: its scenario cannot be read by this version: {e}", log_path.display())))?;
+    let start = scenario.load.warmup.nanos();
+    let planned = start + scenario.load.measure.nanos();
+    // A run that was stopped is measured over the part that ran.
+    let end = report.stopped_at.map_or(planned, |at| at.min(planned).max(start));
+    let mut recorder = Recorder::new(&scenario.slo, (start, end), Nanos::from_secs(1));
+    each_record(&log_path, |record| recorder.observe(record))?;
+    let mut manifest = header.manifest;
+    manifest.finished = true;
+    manifest.failures.clone_from(&report.examples);
+    manifest.endpoint.model_reported.clone_from(&report.identity.model);
+    manifest.endpoint.server_header.clone_from(&report.identity.server);
+    let summary = recorder.finish(report.wall, report.client, Expectations::of(&scenario));
+    let document = RunDocument::new(manifest, scenario, summary);
+    write_all(folder, &log_path, &document, &recorder, printer)?;
+    Ok(document)
 }
 
-/// Makes every file of a run folder from its log. With `ending`: a run that just ended; without: one that was cut.
-pub(crate) fn finish(folder: &Path, ending: Option<&Ending<'_>>, printer: Printer) -> Result<RunDocument, Failure> {
+/// Makes every file of a run that was cut from its log.
+fn recover(folder: &Path, printer: Printer) -> Result<RunDocument, Failure> {
     let log_path = folder.join(LOG);
-    let (header, torn_wall) = wall_of(&log_path)?;
-    let scenario: Scenario = serde_json::from_value(header.experiment.clone())
-        .map_err(|e| Failure::new(Exit::Usage, format!("{}: its scenario cannot be read by this version: {e}", log_path.display())))?;
-    let window = (scenario.load.warmup.nanos(), scenario.load.warmup.nanos() + scenario.load.measure.nanos());
-    let wall = ending.map_or(torn_wall.0, |e| e.report.wall);
-    let mut recorder = Recorder::new(&scenario.slo, window, Nanos::from_secs(1));
-    each_record(&log_path, |record| recorder.observe(record))?;
-    let client = ending.map_or_else(ClientFacts::default, |e| e.report.client);
-    let expectations = Expectations {
-        usage_asked: scenario.target.include_usage,
-        streaming: scenario.target.stream && scenario.target.task != Task::Embeddings,
-        tokenizer: true,
-    };
-    let mut manifest = header.manifest;
-    manifest.finished = ending.is_some();
-    manifest.recovered = ending.is_none();
-    if let Some(ending) = ending {
-        manifest.failures.clone_from(&ending.report.examples);
-        manifest.endpoint.model_reported.clone_from(&ending.report.identity.model);
-        manifest.endpoint.server_header.clone_from(&ending.report.identity.server);
-    }
-    let summary = recorder.finish(wall, client, expectations);
-    let document = RunDocument::new(manifest, scenario, summary);
+    // Told with its own words when it is no log at all.
+    open_log(&log_path)?;
+    let (document, recorder) = recover::recover(|| File::open(&log_path).map(BufReader::new)).map_err(|e| {
+        let mut failure = Failure::from_error(Exit::Usage, &e);
+        failure.message = format!("{}: {}", log_path.display(), failure.message);
+        failure
+    })?;
     write_all(folder, &log_path, &document, &recorder, printer)?;
     Ok(document)
 }
@@ -148,7 +148,7 @@ pub(crate) fn load(folder: &Path, printer: Printer) -> Result<RunDocument, Failu
         return RunDocument::from_json(&text).map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", path.display())));
     }
     printer.talk(&format!("note: {} was cut; recovering it from its log", folder.display()));
-    finish(folder, None, printer)
+    recover(folder, printer)
 }
 
 /// Every record of a run's log, in order of their ends.
@@ -172,23 +172,15 @@ fn open_log(path: &Path) -> Result<LogReader<BufReader<File>>, Failure> {
     })
 }
 
-fn each_record(path: &Path, mut visit: impl FnMut(&RequestRecord)) -> Result<bool, Failure> {
+fn each_record(path: &Path, mut visit: impl FnMut(&RequestRecord)) -> Result<(), Failure> {
     let mut reader = open_log(path)?;
     loop {
         match reader.next_record() {
             Ok(Some(record)) => visit(&record),
-            Ok(None) => return Ok(reader.is_torn()),
+            Ok(None) => return Ok(()),
             Err(e) => return Err(Failure::from_error(Exit::Usage, &e)),
         }
     }
-}
-
-/// The header, and the last instant that the log knows of.
-fn wall_of(path: &Path) -> Result<(Header, (Nanos, bool)), Failure> {
-    let header = open_log(path)?.header().clone();
-    let mut last = Nanos::ZERO;
-    let torn = each_record(path, |r| last = last.max(r.closed))?;
-    Ok((header, (last, torn)))
 }
 
 /// What is known of this machine without asking anything that names it.

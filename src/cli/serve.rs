@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ServeArgs, printer: Printer) -> Outcome {
     };
     let experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
     let signals = Signals::watch();
-    signals.attach(&Arc::new(Live::default()));
+    signals.loading(&Arc::new(Live::default()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

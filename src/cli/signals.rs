@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: once stops and drains, twice ends at once. What was recorded is written either way.
+//! Ctrl-C and SIGTERM: once stops a load, drains and writes everything; twice ends at once. Where nothing is recorded, once is enough.
 
 use super::exit::Exit;
 use crate::engine::live::Live;
@@ -14,14 +14,24 @@ const TERMINATE: u8 = 2;
 #[derive(Clone)]
 pub(crate) struct Signals {
     first: Arc<AtomicU8>,
-    current: Arc<Mutex<Option<Arc<Live>>>>,
+    current: Arc<Mutex<Doing>>,
+}
+
+/// What a signal meets.
+enum Doing {
+    /// Reading, fitting, planning: nothing would be lost.
+    Thinking,
+    /// A load that can be stopped.
+    Loading(Arc<Live>),
+    /// Files are being made from a log that is complete.
+    Writing,
 }
 
 impl Signals {
     /// Starts watching. Where signals cannot be watched, the system's default stays: the program ends, the log stays readable.
     #[must_use]
     pub(crate) fn watch() -> Self {
-        let signals = Self { first: Arc::new(AtomicU8::new(NONE)), current: Arc::new(Mutex::new(None)) };
+        let signals = Self { first: Arc::new(AtomicU8::new(NONE)), current: Arc::new(Mutex::new(Doing::Thinking)) };
         let mine = signals.clone();
         let _ = std::thread::Builder::new().name("plimsoll-signals".to_owned()).spawn(move || mine.listen());
         signals
@@ -37,20 +47,42 @@ impl Signals {
                     _ = terminate.recv() => TERMINATE,
                 };
                 let again = self.first.compare_exchange(NONE, kind, Ordering::SeqCst, Ordering::SeqCst).is_err();
-                if let Some(live) = self.current.lock().ok().and_then(|c| c.clone()) {
-                    if again { live.abort() } else { live.stop() }
-                }
+                self.act(kind, again);
             }
         });
     }
 
-    /// The run that a signal stops from now on.
-    pub(crate) fn attach(&self, live: &Arc<Live>) {
-        if let Ok(mut current) = self.current.lock() {
-            *current = Some(Arc::clone(live));
+    fn act(&self, kind: u8, again: bool) {
+        let Ok(doing) = self.current.lock() else { return };
+        match (&*doing, again) {
+            (Doing::Loading(live), false) => live.stop(),
+            (Doing::Loading(live), true) => live.abort(),
+            (Doing::Writing, false) => {}
+            (Doing::Writing, true) | (Doing::Thinking, _) => leave(kind),
         }
+    }
+
+    /// From now on a signal stops this load.
+    pub(crate) fn loading(&self, live: &Arc<Live>) {
+        self.set(Doing::Loading(Arc::clone(live)));
         if self.stopped().is_some() {
             live.stop();
+        }
+    }
+
+    /// From now on files are made from a complete log: the first signal lets them be finished.
+    pub(crate) fn writing(&self) {
+        self.set(Doing::Writing);
+    }
+
+    /// From now on a signal ends the program.
+    pub(crate) fn thinking(&self) {
+        self.set(Doing::Thinking);
+    }
+
+    fn set(&self, doing: Doing) {
+        if let Ok(mut current) = self.current.lock() {
+            *current = doing;
         }
     }
 
@@ -63,4 +95,10 @@ impl Signals {
             _ => None,
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no other thread looks at a signal while it computes")]
+fn leave(kind: u8) -> ! {
+    let exit = if kind == TERMINATE { Exit::Terminated } else { Exit::Interrupted };
+    std::process::exit(i32::from(exit.code()))
 }

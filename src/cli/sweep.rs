@@ -7,7 +7,7 @@ use super::printer::Printer;
 use super::signals::Signals;
 use super::{files, results, scenario};
 use crate::measure::document::RunDocument;
-use crate::measure::summary::ObjectiveVerdict;
+use crate::measure::summary::Summary;
 use crate::report as render;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{Arrivals, RateFn};
@@ -68,6 +68,7 @@ pub(crate) fn steps(experiment: &Experiment) -> Result<Vec<Experiment>, Failure>
 
 /// Runs the steps, each in its own folder; ends early when a step failed too often, or on a signal.
 pub(crate) fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, folder: &Path) -> Result<Vec<Done>, Failure> {
+    load::check_total(steps, ready, loader)?;
     let mut done: Vec<Done> = Vec::new();
     for (i, step) in steps.iter().enumerate() {
         let place = folder.join(format!("step-{:02}", i + 1));
@@ -92,13 +93,6 @@ pub(crate) fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, fold
     Ok(done)
 }
 
-/// Index of the knee: the last of the leading steps that are valid and meet every objective.
-#[must_use]
-pub(crate) fn knee(documents: &[RunDocument]) -> Option<usize> {
-    let good = |d: &RunDocument| d.summary.validity.valid && d.summary.objectives.iter().all(|o| o.verdict != ObjectiveVerdict::NotMet);
-    documents.iter().take_while(|d| good(d)).count().checked_sub(1)
-}
-
 fn write(folder: &Path, documents: &[RunDocument], printer: Printer) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(documents).map_err(|e| Failure::from_error(Exit::Unwritable, &e))?;
     files::write(&folder.join("sweep.json"), json.as_bytes())?;
@@ -108,13 +102,14 @@ fn write(folder: &Path, documents: &[RunDocument], printer: Printer) -> Result<(
     Ok(())
 }
 
+/// Good when there is a knee; otherwise as the lowest load ended.
 fn verdict(documents: &[RunDocument], stopped: Option<Exit>) -> Exit {
-    if let Some(exit) = stopped {
-        return exit;
-    }
-    match documents.first() {
-        Some(first) if knee(documents).is_none() => load::verdict(first, None),
-        Some(_) => Exit::Good,
-        None => Exit::Invalid,
+    let summaries: Vec<&Summary> = documents.iter().map(|d| &d.summary).collect();
+    let lowest = documents.iter().min_by(|a, b| a.summary.offered_rate.total_cmp(&b.summary.offered_rate));
+    match (stopped, render::verdict::knee(&summaries), lowest) {
+        (Some(exit), ..) => exit,
+        (None, Some(_), _) => Exit::Good,
+        (None, None, Some(lowest)) => load::verdict(lowest, None),
+        (None, None, None) => Exit::Invalid,
     }
 }

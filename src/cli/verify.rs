@@ -17,6 +17,7 @@ use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{Arrivals, RateFn};
 use crate::scenario::plan::Provenance;
+use crate::scenario::workload::Lengths;
 use crate::sim::endpoint::Endpoint;
 use crate::sim::event::Detail;
 use crate::sim::virtual_time::{self, Patience};
@@ -70,6 +71,14 @@ pub(crate) fn at_peak(experiment: &Experiment, plan: &Recommendation) -> Result<
     peak.seed = experiment.seed.child("verify", 0);
     let endpoint = &mut peak.scenario.endpoint;
     (endpoint.min_chunks, endpoint.max_chunks) = (chosen.max_chunks, chosen.max_chunks);
+    // Lengths that came with the arrivals of a recording still come from it.
+    let replayed = match &peak.scenario.load.arrivals {
+        Arrivals::Trace { trace, .. } => Some(trace.clone()),
+        _ => None,
+    };
+    if let (Lengths::Empirical { trace: own @ None }, Some(trace)) = (&mut peak.scenario.workload.lengths, replayed) {
+        *own = Some(trace);
+    }
     peak.scenario.load.arrivals = Arrivals::Poisson { rate: RateFn::Constant(Rate((rate * 1000.0).round() / 1000.0)) };
     Ok(peak)
 }

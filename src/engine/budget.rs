@@ -35,6 +35,19 @@ impl Budget {
         Self { expected, longest: experiment.load_span() + experiment.scenario.load.drain.nanos() }
     }
 
+    /// This budget and another one after it.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        let (a, b) = (self.expected, next.expected);
+        let expected = Expected {
+            requests: a.requests + b.requests,
+            input_tokens: a.input_tokens + b.input_tokens,
+            output_tokens: a.output_tokens + b.output_tokens,
+            is_guess: a.is_guess || b.is_guess,
+        };
+        Self { expected, longest: self.longest + next.longest }
+    }
+
     /// Refuses a run beyond `[limits]`.
     pub fn check(&self, experiment: &Experiment) -> Result<(), Exceeded> {
         let limits = &experiment.scenario.limits;

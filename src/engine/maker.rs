@@ -2,6 +2,7 @@
 
 use super::job::{Completion, Job};
 use super::live::Live;
+use super::worker::{self, Outlets};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::protocol::openai::{self, Call};
@@ -50,8 +51,18 @@ impl Maker {
         Self { schedule, encoder, jobs }
     }
 
-    /// Keeps [`LOOK_AHEAD`] ahead of the clock until the schedule is exhausted or the run is stopped.
-    pub(crate) fn run(mut self, clock: &Clock, live: &Live, completions: &Receiver<Completion>) {
+    /// Keeps [`LOOK_AHEAD`] ahead of the clock until the schedule is exhausted or the run is stopped; what was due by then and not yet encoded
+    /// is recorded as not sent.
+    pub(crate) fn run(mut self, clock: &Clock, live: &Live, completions: &Receiver<Completion>, outlets: &Outlets) {
+        self.keep_ahead(clock, live, completions);
+        let stopped = clock.now();
+        while self.schedule.peek_at().is_some_and(|at| at <= stopped) {
+            let Some(arrival) = self.schedule.pop() else { break };
+            outlets.finish(&arrival, worker::due(&arrival));
+        }
+    }
+
+    fn keep_ahead(&mut self, clock: &Clock, live: &Live, completions: &Receiver<Completion>) {
         while !live.is_stopped() && !self.schedule.is_exhausted() {
             while let Ok(done) = completions.try_recv() {
                 self.schedule.completed(&done.arrival, done.at, done.ok);
@@ -73,7 +84,7 @@ impl Maker {
             match completions.recv_timeout(wait) {
                 Ok(done) => self.schedule.completed(&done.arrival, done.at, done.ok),
                 Err(RecvTimeoutError::Timeout) => {}
-                // Every worker has gone: nothing can follow any more.
+                // Cannot be while this thread holds an outlet of its own; a stop ends the loop.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }

@@ -40,8 +40,18 @@ impl Due {
     }
 }
 
-/// Releases every job at its instant through `release`, until the maker is done (or the run is stopped).
-pub(crate) fn run(clock: &Clock, live: &Live, jobs: &Receiver<Job>, mut release: impl FnMut(Job)) {
+/// What becomes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Its instant has come.
+    Due,
+    /// Its instant had passed when the run was stopped: it was due, and is recorded as not sent.
+    Overdue,
+}
+
+/// Releases every job at its instant through `release`, until the maker is done. When the run is stopped, what was due by then is handed over as
+/// overdue, and what was not yet due is dropped.
+pub(crate) fn run(clock: &Clock, live: &Live, jobs: &Receiver<Job>, mut release: impl FnMut(Job, Turn)) {
     // Timer slack is 50 us by default; a refusal leaves only that.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let mut heap: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
@@ -51,7 +61,7 @@ pub(crate) fn run(clock: &Clock, live: &Live, jobs: &Receiver<Job>, mut release:
         let wait = match heap.peek() {
             Some(Reverse(due)) if due.0.arrival.at <= now => {
                 if let Some(Reverse(Due(job))) = heap.pop() {
-                    release(job);
+                    release(job, Turn::Due);
                 }
                 continue;
             }
@@ -75,6 +85,12 @@ pub(crate) fn run(clock: &Clock, live: &Live, jobs: &Receiver<Job>, mut release:
         } else {
             nap_for(nap);
         }
+    }
+    let stopped = clock.now();
+    // The maker ends by itself after a stop, and with it this channel.
+    let late = heap.into_iter().map(|Reverse(Due(job))| job).chain(jobs.iter());
+    for job in late.filter(|job| job.arrival.at <= stopped) {
+        release(job, Turn::Overdue);
     }
 }
 

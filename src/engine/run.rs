@@ -1,11 +1,12 @@
 //! `run`: one experiment in real time, from the first arrival to the last record in the log.
 
 use super::job::{Completion, Job};
+use super::limits;
 use super::live::Live;
 use super::maker::{Encoder, Maker};
+use super::pacer::{self, Turn};
 use super::selfcheck::{CpuWatch, LoopLag, drift_ppm};
 use super::worker::{self, Outlets, WorkerReport};
-use super::{limits, pacer};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::client::auth::Secret;
@@ -105,8 +106,8 @@ pub struct Report {
     pub examples: BTreeMap<String, String>,
     /// Who answered, as far as the answers said.
     pub identity: http::Identity,
-    /// Stopped before its time.
-    pub stopped_early: bool,
+    /// When it was stopped, if that was before its time.
+    pub stopped_at: Option<Nanos>,
 }
 
 /// Keeps records: called for each one, and at least every half second to flush.
@@ -123,11 +124,11 @@ pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Re
     limits::raise_open_files(load.max_in_flight).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
     let threads = Threads::start(experiment, parts)?;
     let deadline = experiment.load_span() + load.drain.nanos();
-    let (kept, stopped_early, cpu) = keep_records(&threads, deadline, keeper);
+    let (kept, stopped_at, cpu) = keep_records(&threads, deadline, keeper);
     let wall = threads.clock.now();
-    let facts = threads.join(stopped_early, cpu)?;
+    let facts = threads.join(stopped_at, cpu)?;
     kept.map_err(|source| Error::Log { source })?;
-    Ok(Report { wall, stopped_early, ..facts })
+    Ok(Report { wall, ..facts })
 }
 
 /// The running threads of a load and the ends of their channels.
@@ -167,12 +168,12 @@ impl Threads {
             handles.push(start_worker(client, clock, inbox, stopped.clone(), outlets.clone())?);
         }
         let max_in_flight = experiment.scenario.load.max_in_flight;
+        let maker = start_maker(maker, clock, Arc::clone(&live), done_out, outlets.clone())?;
         let pacer = start_pacer(clock, Arc::clone(&live), job_out, Dispatcher { lanes, next: 0, max_in_flight, outlets })?;
-        let maker = start_maker(maker, clock, Arc::clone(&live), done_out)?;
         Ok(Self { clock, live, records, stop, pacer, maker, workers: handles, cores, embedded })
     }
 
-    fn join(self, stopped_early: bool, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
+    fn join(self, stopped_at: Option<Nanos>, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();
@@ -197,15 +198,15 @@ impl Threads {
             cores: self.cores,
             workers,
             embedded_endpoint: self.embedded,
-            stopped_early,
+            stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
         };
-        Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_early })
+        Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at })
     }
 }
 
 /// The caller's thread: keeps records until every thread has let go of its end, and stops what lasts too long.
-fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> (std::io::Result<()>, bool, (f64, f64, f64)) {
+fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> (std::io::Result<()>, Option<Nanos>, (f64, f64, f64)) {
     let (clock, live) = (&threads.clock, &threads.live);
     let mut cpu = CpuWatch::start(clock.now(), threads.cores);
     let mut result = Ok(());
@@ -215,7 +216,13 @@ fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> 
         let next = threads.records.recv_timeout(LOOK);
         let now = clock.now();
         match next {
-            Ok(record) if result.is_ok() => result = keeper.keep(&record),
+            Ok(mut record) if result.is_ok() => {
+                // Nobody stopped it: the drain is over and it has not answered.
+                if record.outcome == Outcome::Cancelled && stop_asked.is_none() {
+                    record.outcome = Outcome::Unfinished;
+                }
+                result = keeper.keep(&record);
+            }
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -239,7 +246,7 @@ fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> 
     if result.is_ok() {
         result = keeper.flush();
     }
-    (result, stop_asked.is_some(), cpu.finish(clock.now()))
+    (result, stop_asked, cpu.finish(clock.now()))
 }
 
 /// Gives each released job to the next worker, or records it as shed when every slot is taken.
@@ -251,9 +258,9 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    fn release(&mut self, job: Job) {
+    fn release(&mut self, job: Job, turn: Turn) {
         let live = &self.outlets.live;
-        if live.in_flight.load(Ordering::Relaxed) >= self.max_in_flight {
+        if turn == Turn::Overdue || live.in_flight.load(Ordering::Relaxed) >= self.max_in_flight {
             return self.shed(&job.arrival);
         }
         live.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -310,13 +317,13 @@ fn start_worker(
 fn start_pacer(clock: Clock, live: Arc<Live>, jobs: Receiver<Job>, mut dispatcher: Dispatcher) -> Result<JoinHandle<()>, Error> {
     Builder::new()
         .name("plimsoll-pacer".to_owned())
-        .spawn(move || pacer::run(&clock, &live, &jobs, |job| dispatcher.release(job)))
+        .spawn(move || pacer::run(&clock, &live, &jobs, |job, turn| dispatcher.release(job, turn)))
         .map_err(|source| Error::Start { what: "the pacer", source })
 }
 
-fn start_maker(maker: Maker, clock: Clock, live: Arc<Live>, completions: Receiver<Completion>) -> Result<JoinHandle<()>, Error> {
+fn start_maker(maker: Maker, clock: Clock, live: Arc<Live>, completions: Receiver<Completion>, outlets: Outlets) -> Result<JoinHandle<()>, Error> {
     Builder::new()
         .name("plimsoll-maker".to_owned())
-        .spawn(move || maker.run(&clock, &live, &completions))
+        .spawn(move || maker.run(&clock, &live, &completions, &outlets))
         .map_err(|source| Error::Start { what: "the maker", source })
 }

@@ -23,14 +23,14 @@ pub enum Error {
     Scenario(#[from] serde_json::Error),
 }
 
-/// Rebuilds the document of a cut run. The log is read twice, so `open` is called twice: once to find where it ends, once to fold it.
+/// Rebuilds the document of a cut run, and gives the histograms behind it. The log is read twice, so `open` is called twice: once to find where it ends, once to fold it.
 ///
 /// The window ends with the log if it was cut inside. Requests that were in flight then are not in the log, and so in no figure: a warning says so.
 /// What the client knew of itself is lost.
 ///
 /// # Errors
 /// [`Error::Log`] when the log cannot be read (damage at its end is no error), [`Error::Scenario`] for a scenario of another version.
-pub fn recover<R: Read>(open: impl Fn() -> Result<R, std::io::Error>) -> Result<RunDocument, Error> {
+pub fn recover<R: Read>(open: impl Fn() -> Result<R, std::io::Error>) -> Result<(RunDocument, Recorder), Error> {
     let mut reader = LogReader::open(open().map_err(log::Error::Io)?)?;
     let mut last = Nanos::ZERO;
     let mut records = 0_u64;
@@ -62,7 +62,7 @@ pub fn recover<R: Read>(open: impl Fn() -> Result<R, std::io::Error>) -> Result<
     });
     summary.validity.warnings.sort_by_key(|w| std::cmp::Reverse(w.severity));
     (manifest.finished, manifest.recovered) = (false, true);
-    Ok(RunDocument::new(manifest, scenario, summary))
+    Ok((RunDocument::new(manifest, scenario, summary), recorder))
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     fn a_cut_run_keeps_what_was_recorded_and_ends_its_window_there() {
         let mut bytes = log(25);
         bytes.truncate(bytes.len() - 3);
-        let document = recover(|| Ok(bytes.as_slice())).unwrap();
+        let document = recover(|| Ok(bytes.as_slice())).unwrap().0;
         let s = &document.summary;
         assert!(document.manifest.recovered && !document.manifest.finished);
         assert_eq!((s.accounting.due, s.accounting.warmup, s.accounting.ok), (199, 50, 199));
@@ -108,17 +108,17 @@ mod tests {
     #[test]
     fn a_run_cut_in_its_warm_up_has_no_figures_and_is_invalid() {
         let bytes = log(3);
-        let s = recover(|| Ok(bytes.as_slice())).unwrap().summary;
+        let s = recover(|| Ok(bytes.as_slice())).unwrap().0.summary;
         assert_eq!((s.accounting.due, s.accounting.warmup, s.offered_rate), (0, 30, 0.0));
         assert!(!s.validity.valid);
         let empty = log(0);
-        assert!(!recover(|| Ok(empty.as_slice())).unwrap().summary.validity.valid);
+        assert!(!recover(|| Ok(empty.as_slice())).unwrap().0.summary.validity.valid);
     }
 
     #[test]
     fn a_run_that_only_lacks_its_document_keeps_its_window() {
         let bytes = log(66);
-        let s = recover(|| Ok(bytes.as_slice())).unwrap().summary;
+        let s = recover(|| Ok(bytes.as_slice())).unwrap().0.summary;
         assert_eq!((s.window.end_s, s.accounting.due), (65.0, 600));
         assert!(!s.validity.client.stopped_early);
     }

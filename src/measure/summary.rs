@@ -58,11 +58,11 @@ pub struct Accounting {
     pub failed: u64,
     /// 429.
     pub throttled: u64,
-    /// Given up by the client.
+    /// Given up by the client, or not finished by the end of the drain.
     pub timed_out: u64,
-    /// Due while the client's slots were full.
+    /// Due and not sent: the client's slots were full, or it was too far behind.
     pub shed: u64,
-    /// Stopped by the user or the end of the drain.
+    /// Stopped by the user.
     pub cancelled: u64,
     /// Every outcome by its stable name.
     pub outcomes: BTreeMap<String, u64>,

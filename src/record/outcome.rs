@@ -20,9 +20,9 @@ pub enum Outcome {
     TimeoutIdle,
     /// The client gave up: total time.
     TimeoutTotal,
-    /// Due while `max_in_flight` requests were open: not sent.
+    /// Due and not sent: `max_in_flight` requests were open, or the client was too far behind.
     Shed,
-    /// Stopped by the user or by the end of the drain.
+    /// Stopped by the user.
     Cancelled,
     /// Connection refused, reset, or name not found.
     Unreachable,
@@ -46,6 +46,8 @@ pub enum Outcome {
     Empty,
     /// A redirect; never followed.
     Redirect,
+    /// No complete answer by the end of the drain.
+    Unfinished,
 }
 
 /// The terms of the accounting identity: due = ok + failed + throttled + timed out + shed + cancelled (+ in flight, while running).
@@ -73,7 +75,7 @@ impl Outcome {
         match self {
             Self::Ok => Group::Ok,
             Self::ThrottledCapacity | Self::ThrottledLimit => Group::Throttled,
-            Self::TimeoutConnect | Self::TimeoutFirstByte | Self::TimeoutIdle | Self::TimeoutTotal => Group::TimedOut,
+            Self::TimeoutConnect | Self::TimeoutFirstByte | Self::TimeoutIdle | Self::TimeoutTotal | Self::Unfinished => Group::TimedOut,
             Self::Shed => Group::Shed,
             Self::Cancelled => Group::Cancelled,
             Self::Unreachable
@@ -114,6 +116,7 @@ impl Outcome {
             Self::Malformed => "malformed",
             Self::Empty => "empty",
             Self::Redirect => "redirect",
+            Self::Unfinished => "unfinished",
         }
     }
 }

@@ -117,10 +117,14 @@ fn standing(summary: &Summary) -> Standing {
     }
 }
 
-/// The step with the highest offered rate among those that are valid and meet every objective.
+/// The knee: in order of offered rate, the last step that meets every objective before the first that misses one or is invalid. A step with too
+/// few values to judge is passed over; a lucky step beyond a bad one does not count.
 #[must_use]
 pub fn knee(steps: &[&Summary]) -> Option<usize> {
-    (0..steps.len()).filter(|&i| standing(steps[i]) == Standing::Good).max_by(|&a, &b| steps[a].offered_rate.total_cmp(&steps[b].offered_rate))
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by(|&a, &b| steps[a].offered_rate.total_cmp(&steps[b].offered_rate));
+    let bearable = order.into_iter().take_while(|&i| !matches!(standing(steps[i]), Standing::Missed | Standing::Invalid));
+    bearable.filter(|&i| standing(steps[i]) == Standing::Good).last()
 }
 
 /// The finding of a sweep in a sentence.
@@ -155,6 +159,12 @@ pub fn error_share(summary: &Summary) -> Option<f64> {
 #[must_use]
 pub fn promise(plan: &Recommendation) -> String {
     let p = &plan.promise;
+    if plan.warnings.iter().any(|w| w.code == "periods-alike") {
+        return format!(
+            "On this one recorded period, {} of the requests are to be good; every simulated period replays it, so that no confidence can be stated for others.",
+            share(p.requests)
+        );
+    }
     format!(
         "With {} confidence, at least {} of periods have at least {} of their requests good.",
         share(p.confidence),

@@ -14,8 +14,8 @@ pub fn outcome(name: &str) -> &str {
         "timeout_first_byte" => "no first byte in time",
         "timeout_idle" => "silence inside the answer",
         "timeout_total" => "not finished in time",
-        "shed" => "not sent: all client slots were taken",
-        "cancelled" => "stopped by the user or at the end of the drain",
+        "shed" => "not sent: all client slots were taken, or the client was too far behind",
+        "cancelled" => "stopped by the user",
         "unreachable" => "refused, reset, or name not found",
         "tls" => "TLS refused",
         "unauthorized" => "401 or 403",
@@ -27,6 +27,7 @@ pub fn outcome(name: &str) -> &str {
         "malformed" => "not what the protocol says",
         "empty" => "complete answer without a token",
         "redirect" => "redirect, never followed",
+        "unfinished" => "no complete answer by the end of the drain",
         other => other,
     }
 }
