@@ -26,8 +26,8 @@ const LONG: &str = "Finds how much an LLM serving endpoint may safely carry, and
 Replays token-length distributions against an endpoint, measures tokens per second and latency percentiles, and recommends
 minimum and maximum provisioned throughput in chunks, including the head-room that slow autoscaling makes necessary.
 
-Exit codes: 0 good; 2 usage or scenario; 11 objective not met; 12 inconclusive; 13 invalid run; 15 refused for safety or budget;
-20 endpoint unreachable; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
+Exit codes: 0 good; 2 usage or scenario; 11 objective not met, or no size keeps the promise; 12 inconclusive; 13 invalid run;
+15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
 
 /// How to write results on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,7 +108,7 @@ pub struct LoadArgs {
     /// A host other than this machine that may be loaded; must equal the host of the URL.
     #[arg(long, value_name = "HOST")]
     pub confirm_host: Option<String>,
-    /// Requests per second: Poisson arrivals at this rate replace `load.arrivals`.
+    /// Requests per second, a number such as 2.5: Poisson arrivals at this rate replace `load.arrivals`.
     #[arg(long, value_name = "RATE", conflicts_with = "users")]
     pub request_rate: Option<f64>,
     /// Closed loop with this many users; replaces `load.arrivals`.
@@ -159,7 +159,7 @@ pub struct CheckArgs {
     /// Scenario files.
     #[arg(required = true)]
     pub scenarios: Vec<PathBuf>,
-    /// Changes a value before checking, e.g. `--set load.measure=10s`.
+    /// Changes a value before checking, e.g. `--set load.measure=10s`; may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -169,10 +169,10 @@ pub struct CheckArgs {
 pub struct LearnArgs {
     /// The recording: CSV or JSON lines, plain or gzip.
     pub trace: PathBuf,
-    /// How to read it.
+    /// How to read it: auto, azure, mooncake, burstgpt, table, csv or jsonl.
     #[arg(long, default_value = "auto")]
     pub trace_format: String,
-    /// Columns of a generic CSV or JSON lines file: `timestamp=ts,input=prompt_tokens,output=completion_tokens[,unit=milliseconds]`.
+    /// Columns of a generic CSV or JSON lines file: `timestamp=ts,input=prompt_tokens,output=completion_tokens[,unit=milliseconds]`; units seconds, milliseconds, microseconds, nanoseconds.
     #[arg(long, value_name = "MAP")]
     pub columns: Option<String>,
     /// Writes NAME.toml and traces/NAME.csv into this folder.

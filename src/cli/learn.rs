@@ -24,7 +24,14 @@ pub(crate) fn run(args: &LearnArgs, printer: Printer) -> Outcome {
         Format::Text | Format::Md => printer.data(&learnt.text()),
     }
     if let Some(out) = &args.out {
-        let name = args.name.clone().unwrap_or_else(|| name_of(&args.trace));
+        let name = match &args.name {
+            Some(name) if is_plain(name) => name.clone(),
+            Some(name) => {
+                return Err(Failure::new(Exit::Usage, format!("--name {name:?}: expected letters, digits, `-` and `_`"))
+                    .with_hint("it names files inside --out"));
+            }
+            None => name_of(&args.trace),
+        };
         let traces = out.join("traces");
         files::make_folder(&traces)?;
         let table = traces.join(format!("{name}.csv"));
@@ -34,6 +41,10 @@ pub(crate) fn run(args: &LearnArgs, printer: Printer) -> Outcome {
         printer.talk(&format!("wrote {} and {}", toml.display(), table.display()));
     }
     Ok(Exit::Good)
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 fn name_of(path: &std::path::Path) -> String {

@@ -57,7 +57,13 @@ fn from_runs(experiment: &Experiment, folders: &[PathBuf], printer: Printer) -> 
     let mut runs = Vec::new();
     for folder in folders {
         for step in steps_of(folder)? {
-            runs.push((results::load(&step, printer)?, results::records(&step)?));
+            let document = results::load(&step, printer)?;
+            let (of_run, wanted) = (document.experiment.endpoint.min_chunks, experiment.scenario.endpoint.min_chunks);
+            if of_run == wanted {
+                runs.push((document, results::records(&step)?));
+            } else {
+                printer.talk(&format!("note: {} ran on {of_run} chunks, not on endpoint.min_chunks = {wanted}; left out of the fit", step.display()));
+            }
         }
     }
     fit_to(experiment, runs)

@@ -35,7 +35,7 @@ impl Tokens {
         sums.input_asked += u64::from(r.input_asked);
         sums.output_asked += u64::from(r.output_asked);
         sums.reasoning += u64::from(r.reasoning_tokens);
-        sums.length_mismatch += u64::from(r.output_tokens != r.output_asked);
+        sums.length_mismatch += u64::from(r.notes.length_mismatch);
         if let Some(usage) = r.usage {
             sums.with_usage += 1;
             sums.input_usage += u64::from(usage.prompt);
@@ -108,6 +108,7 @@ mod tests {
         (with.output_tokens, with.counted_tokens, with.token_source) = (20, 19, TokenSource::Usage);
         let mut without = RequestRecord::due(1, Phase::Measure, Nanos::ZERO, 100, 20);
         (without.output_tokens, without.counted_tokens, without.token_source) = (18, 18, TokenSource::Tokenizer);
+        without.notes.length_mismatch = true;
         let mut tokens = Tokens::default();
         tokens.observe(&with);
         tokens.observe(&without);

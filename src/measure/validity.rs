@@ -121,7 +121,7 @@ fn lateness_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
         let message = format!("{share:.1}% of requests (limit {:.0}%) were sent more than {limit} late", LATE_SHARE * 100.0);
         out.push(warning(Severity::Invalid, "schedule-late", message, hint));
     } else if p99 > LATENESS_DOUBT {
-        let message = format!("requests were sent up to {p99} late (p99, limit {LATENESS_DOUBT})");
+        let message = format!("the latest hundredth of the requests was sent {p99} late or more (limit {LATENESS_DOUBT})");
         out.push(warning(Severity::Doubt, "schedule-late", message, hint));
     }
 }

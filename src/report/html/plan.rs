@@ -5,7 +5,7 @@ use super::{run, sweep};
 use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
 use crate::report::number::{plural, real, span};
-use crate::report::verdict::{self, Verdict};
+use crate::report::verdict::{self, Standing, Verdict};
 use crate::report::{FitRow, chart, plan_content as content};
 use askama::Template;
 
@@ -39,6 +39,7 @@ struct PlanPage<'a> {
     alternatives: String,
     frontier: String,
     verify: String,
+    verified: &'static str,
     sweep: String,
     fit: String,
     assumptions: String,
@@ -63,7 +64,10 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         word: if plan.chosen.is_some() { "RECOMMENDATION" } else { "NO SIZE FOUND" },
         buy: content::buy(plan),
         sentence: content::reason(plan),
-        promise: verdict::promise(plan),
+        promise: match extras.verify {
+            Some(doc) => format!("{} Verification: {}.", verdict::promise(plan), verified(doc)),
+            None => verdict::promise(plan),
+        },
         kpis: part::figures(&content::figures(plan)),
         warnings: part::warnings(plan.warnings.iter()),
         timeline: if plan.timeline.points.is_empty() { "<p>No period was replayed.</p>".to_owned() } else { part::chart(&chart::timeline(plan)) },
@@ -73,6 +77,7 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         alternatives: part::sentences(&content::alternatives(plan), "Options"),
         frontier: part::chart(&chart::frontier(plan)),
         verify: extras.verify.map(|doc| verification(plan, doc)).unwrap_or_default(),
+        verified: extras.verify.map_or("the recommended size under load", |doc| verified(doc)),
         sweep: sweep::section(extras.sweep),
         fit: sweep::fit_section(extras.fit),
         assumptions: part::sentences(&content::assumptions(plan), "Inputs and their source"),
@@ -84,6 +89,17 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         verdict,
     };
     super::inert(&part::rendered(&page))
+}
+
+/// What the verification came to, for a heading and beside the recommendation.
+fn verified(doc: &RunDocument) -> &'static str {
+    match verdict::of_run(&doc.summary).standing {
+        Standing::Good => "the recommended size met every objective under load",
+        Standing::Missed => "FAILED, the recommended size missed an objective under load",
+        Standing::Invalid => "NOT VERIFIED, the run at the recommended size is invalid",
+        Standing::Undecided => "UNDECIDED, too few requests to judge every objective",
+        Standing::NoObjectives => "measured; the scenario sets no objectives",
+    }
 }
 
 fn verification(plan: &Recommendation, doc: &RunDocument) -> String {
