@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(found(&s), [(Severity::Doubt, "tokens-guessed"), (Severity::Note, "usage-missing")]);
         assert_eq!(found(&with(|_, r| r.counted_tokens = 21)), [(Severity::Note, "token-mismatch")]);
         assert_eq!(found(&with(|_, r| r.counted_tokens = 10)), [(Severity::Doubt, "token-mismatch")]);
-        assert_eq!(found(&with(|_, r| r.output_asked = 64)), [(Severity::Note, "length-mismatch")]);
+        assert_eq!(found(&with(|_, r| (r.output_asked, r.notes.length_mismatch) = (64, true))), [(Severity::Note, "length-mismatch")]);
     }
 
     #[test]
