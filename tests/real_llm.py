@@ -26,12 +26,14 @@ question = "Do our figures agree with those of a server that none of us wrote?"
 url = "http://127.0.0.1:{port}"
 ignore_eos = true
 [load]
-arrivals = {{ closed = {{ users = 1 }} }}
+arrivals = {arrivals}
 warmup = "0s"
 measure = "{measure}s"
 drain = "60s"
 [workload]
 lengths = {{ independent = {{ input = {{ uniform = {{ min = 20, max = {longest} }} }}, output = {{ fixed = 24 }} }} }}
+"""
+SWEEP = """
 [sweep]
 rates = {rates}
 warmup = "1s"
@@ -104,14 +106,15 @@ def main():
                 time.sleep(0.5)
         small = os.path.getsize(MODEL) < 50_000_000
         rates = '["4/s", "12/s", "24/s"]' if small else '["0.2/s", "0.4/s", "0.8/s"]'
+        shape = {"port": port, "measure": 8 if small else 20, "longest": 200 if small else 60, "rates": rates}
         scenario = WORK / "real.toml"
-        scenario.write_text(SCENARIO.format(port=port, measure=8 if small else 24, longest=200 if small else 60, rates=rates.replace("'", '"')))
+        scenario.write_text(SCENARIO.format(arrivals="{ closed = { users = 1 } }", **shape))
         print(f"model {pathlib.Path(MODEL).name}, one user, 24 output tokens a request; ours / the server's\n")
         print("| task | due / ok | output tokens | uncached prompt tokens | first answer ms | ms per token |\n| --- | --- | --- | --- | --- | --- |")
         for task in ("chat", "completions"):
             for stream in (True, False):
                 compare(scenario, port, task, stream)
-        scenario.write_text(scenario.read_text().replace("{ closed = { users = 1 } }", '{ poisson = { rate = "1/s" } }'))
+        scenario.write_text((SCENARIO + SWEEP).format(arrivals='{ poisson = { rate = "1/s" } }', **shape))
         sweep(scenario)
     finally:
         server.terminate()
