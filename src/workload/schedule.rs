@@ -31,7 +31,7 @@ const LEAST_GAP: Nanos = Nanos::from_micros(1);
 /// One request that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Number in order of arrival, from 0.
+    /// Number in order of arrival, from 0. In a shard of n: every n-th number.
     pub seq: u64,
     /// When it is due, from load start. Absolute: never moved.
     pub at: Nanos,
@@ -114,6 +114,25 @@ pub struct Schedule {
     next_order: u64,
     clipped: Clipped,
     cut_sessions: u64,
+    shard: Shard,
+    /// Instant of the last arrival drawn, of whichever shard.
+    drawn_until: Nanos,
+}
+
+/// A part of a load: every `of`-th arrival, beginning with number `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shard {
+    index: u64,
+    of: u64,
+}
+
+impl Shard {
+    const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// The number in the whole load of this shard's `nth` one.
+    fn number(self, nth: u64) -> u64 {
+        nth * self.of + self.index
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -161,7 +180,7 @@ impl Schedule {
         let scenario = &experiment.scenario;
         let phases = Phases { warmup: scenario.load.warmup.nanos(), span: experiment.load_span() };
         let parts = Parts::new(&scenario.load.arrivals, &scenario.workload, phases, 1.0, material)?;
-        Ok(Self::start(Arc::new(parts), experiment.seed))
+        Ok(Self::start(Arc::new(parts), experiment.seed, Shard::WHOLE))
     }
 
     /// A period of demand for a plan: all of it measured. `rate_factor` multiplies the rate (trace: the rate scale; closed loop: the users).
@@ -175,16 +194,24 @@ impl Schedule {
     ) -> Result<Self, Error> {
         let phases = Phases { warmup: Nanos::ZERO, span: period };
         let parts = Parts::new(arrivals, workload, phases, rate_factor, material)?;
-        Ok(Self::start(Arc::new(parts), seed))
+        Ok(Self::start(Arc::new(parts), seed, Shard::WHOLE))
     }
 
     /// The same load from its beginning under another seed; shares everything that was prepared, so it costs no more than a few allocations.
     #[must_use]
     pub fn reseeded(&self, seed: Seed) -> Self {
-        Self::start(Arc::clone(&self.parts), seed)
+        Self::start(Arc::clone(&self.parts), seed, self.shard)
     }
 
-    fn start(parts: Arc<Parts>, seed: Seed) -> Self {
+    /// The same load from its beginning in `n` parts that need nothing of each other. Arrivals of an open loop are dealt out in turn and are the
+    /// same, number by number, for any `n`; a session and a closed-loop user stay with one part. Numbers are unique over all parts.
+    #[must_use]
+    pub fn shards(&self, n: u32) -> Vec<Self> {
+        let of = u64::from(n.max(1));
+        (0..of).map(|index| Self::start(Arc::clone(&self.parts), self.seed, Shard { index, of })).collect()
+    }
+
+    fn start(parts: Arc<Parts>, seed: Seed, shard: Shard) -> Self {
         let source = match &parts.timing {
             Timing::Open { family, .. } => Source::Open(Renewal::new(*family, seed)),
             Timing::Replay(_) => Source::Replay(Cursor::default()),
@@ -202,9 +229,13 @@ impl Schedule {
             next_order: 0,
             clipped: Clipped::default(),
             cut_sessions: 0,
+            shard,
+            drawn_until: Nanos::ZERO,
         };
         schedule.admit_users();
-        schedule.look_ahead();
+        for _ in 0..=shard.index {
+            schedule.ahead = schedule.draw();
+        }
         schedule
     }
 
@@ -226,7 +257,7 @@ impl Schedule {
                 self.look_ahead();
                 let session = self.parts.sessions.is_some().then(|| {
                     self.next_session += 1;
-                    self.next_session - 1
+                    self.shard.number(self.next_session - 1)
                 });
                 self.fresh(ahead, None, session)
             }
@@ -313,7 +344,8 @@ impl Schedule {
     /// First requests of closed-loop users, evenly over the ramp-up.
     fn admit_users(&mut self) {
         let Timing::Closed { users, ramp_up, .. } = self.parts.timing else { return };
-        for user in 0..users {
+        let shard = self.shard;
+        for user in (0..users).filter(|&user| u64::from(user) % shard.of == shard.index) {
             let at = u128::from(ramp_up.0) * u128::from(user) / u128::from(users);
             let at = Nanos(u64::try_from(at).expect("a share of a u64"));
             let step = if self.parts.sessions.is_some() { Step::Opening { session: u64::from(user) } } else { Step::Alone };
@@ -321,11 +353,18 @@ impl Schedule {
         }
     }
 
-    /// Draws the next arrival of an open loop.
+    /// The next arrival of an open loop that belongs to this shard.
     fn look_ahead(&mut self) {
+        for _ in 0..self.shard.of {
+            self.ahead = self.draw();
+        }
+    }
+
+    /// Draws the next arrival of an open loop, of whichever shard.
+    fn draw(&mut self) -> Option<Recorded> {
         // Where a rate touches zero, Λ is flat and its numerical inverse may fall by microseconds: instants are kept in order here.
-        let earliest = self.ahead.map_or(Nanos::ZERO, |a| a.at);
-        self.ahead = match (&self.parts.timing, &mut self.source) {
+        let earliest = self.drawn_until;
+        let next = match (&self.parts.timing, &mut self.source) {
             (Timing::Open { curve, .. }, Source::Open(renewal)) => curve.inverse(renewal.advance()).map(|t| Recorded {
                 at: Nanos::from_secs_f64(t).max(earliest),
                 lengths: length::Pair { input: 0, output: 0 },
@@ -335,6 +374,8 @@ impl Schedule {
             _ => None,
         }
         .filter(|next| next.at < self.parts.span);
+        self.drawn_until = next.map_or(self.parts.span, |next| next.at);
+        next
     }
 
     fn follow(&mut self, at: Nanos, user: Option<u32>, step: Step) {
@@ -348,14 +389,14 @@ impl Schedule {
     fn fresh(&mut self, due: Recorded, user: Option<u32>, session: Option<u64>) -> Arrival {
         let parts = &self.parts;
         let (seed, index) = match session {
-            None => (self.seed, self.next_seq),
+            None => (self.seed, self.seq()),
             Some(session) => (self.seed.child("session", session), 0),
         };
         let has_own_row = parts.lengths.is_own_row();
         let pair = parts.lengths.draw(seed, index, has_own_row.then_some(due.lengths), &mut self.clipped);
-        let (shared, prefix_group) = parts.prefix(self.seed, session.unwrap_or(self.next_seq), pair.input);
+        let (shared, prefix_group) = parts.prefix(self.seed, session.unwrap_or(self.seq()), pair.input);
         Arrival {
-            seq: self.next_seq,
+            seq: self.seq(),
             at: due.at,
             phase: parts.phase(due.at),
             input_tokens: pair.input,
@@ -370,7 +411,7 @@ impl Schedule {
 
     fn later(&self, follower: Follower, turn: Turn) -> Arrival {
         Arrival {
-            seq: self.next_seq,
+            seq: self.seq(),
             at: follower.at,
             phase: self.parts.phase(follower.at),
             input_tokens: turn.input_tokens,
@@ -380,6 +421,11 @@ impl Schedule {
             session: Some((turn.session, turn.turn)),
             user: follower.user,
         }
+    }
+
+    /// Number of the arrival that is being taken.
+    fn seq(&self) -> u64 {
+        self.shard.number(self.next_seq)
     }
 
     fn may_be_followed(&self, arrival: &Arrival) -> bool {
@@ -538,7 +584,7 @@ mod tests {
     fn phases_follow_the_instants() {
         let phases = Phases { warmup: Nanos::from_secs(5), span: Nanos::from_secs(15) };
         let parts = Parts::new(&Arrivals::Constant { rate: constant(10.0) }, &Workload::default(), phases, 1.0, &Material::default()).unwrap();
-        let found = all(Schedule::start(Arc::new(parts), Seed(1)));
+        let found = all(Schedule::start(Arc::new(parts), Seed(1), Shard::WHOLE));
         assert_eq!(found.iter().filter(|a| a.phase == Phase::Warmup).count(), 50);
         assert_eq!(found.iter().filter(|a| a.phase == Phase::Measure).count(), 100);
     }
@@ -694,6 +740,42 @@ mod tests {
                 told.completed(&arrival, arrival.at, false);
             }
             prop_assert!(told.is_exhausted());
+        }
+    }
+
+    /// forall loads, n: the shards of an open loop together are the whole, arrival by arrival
+    #[test]
+    fn shards_of_an_open_loop_are_its_arrivals_dealt_out() {
+        let chat = with_sessions(fixed_lengths(80, 30), Marginal::Fixed(1), 0);
+        for (arrivals, workload) in [
+            (Arrivals::Poisson { rate: diurnal() }, empirical()),
+            (Arrivals::Gamma { rate: sine(1.0), cv: 2.0 }, fixed_lengths(7, 3)),
+            (Arrivals::Trace { trace: source(), time_scale: 1.5, rate_scale: 1.3 }, empirical()),
+            (Arrivals::Poisson { rate: constant(10.0) }, chat),
+        ] {
+            let whole = all(schedule(&arrivals, &workload, 100, 5));
+            for n in [1, 2, 3, 16] {
+                let mut parts: Vec<Arrival> = schedule(&arrivals, &workload, 100, 5).shards(n).into_iter().flat_map(all).collect();
+                parts.sort_unstable_by_key(|a| a.seq);
+                assert!(parts == whole, "{n} shards");
+            }
+        }
+    }
+
+    #[test]
+    fn shards_of_a_closed_loop_share_its_users_and_repeat_no_number() {
+        let arrivals = Arrivals::Closed { users: 7, think: TimeSpan::millis(30), ramp_up: TimeSpan::secs(0) };
+        let workload = with_sessions(fixed_lengths(10, 5), Marginal::Fixed(3), 0);
+        let parts = schedule(&arrivals, &workload, 5, 3).shards(3);
+        let seen: Vec<Vec<Arrival>> =
+            parts.into_iter().map(|mut p| driven(&mut p, |_| Nanos::from_millis(20), |_| true).into_iter().map(|s| s.0).collect()).collect();
+        let mut numbers: Vec<u64> = seen.iter().flatten().map(|a| a.seq).collect();
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), count);
+        for (index, part) in seen.iter().enumerate() {
+            assert!(!part.is_empty() && part.iter().all(|a| a.user.unwrap() as usize % 3 == index));
         }
     }
 
