@@ -6,4 +6,4 @@ pub mod http;
 pub mod origin;
 pub mod tls;
 
-pub use http::{Client, Error};
+pub use http::{Client, Error, Line};

@@ -4,18 +4,19 @@
 use plimsoll::base::clock::Clock;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::TimeSpan;
-use plimsoll::client::Client;
+use plimsoll::client::{Client, Line};
 use plimsoll::client::auth::{Secret, bearer};
 use plimsoll::client::control;
 use plimsoll::protocol::openai;
 use plimsoll::record::outcome::Outcome;
 use plimsoll::record::request::{Phase, RequestRecord, TokenSource};
 use plimsoll::scenario::target::{Api, Auth, Target, Task, Timeouts};
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What a server does with one request: these bytes, in pieces, each flushed on its own; then what comes after.
@@ -176,18 +177,46 @@ fn target(port: u16) -> Target {
     Target { url: Some(format!("http://127.0.0.1:{port}")), ..Target::default() }
 }
 
-fn client(target: &Target) -> Client {
-    Client::new(target, Path::new("/"), None, Clock::start()).unwrap()
+fn client(target: &Target) -> Caller {
+    caller(Client::new(target, Path::new("/"), None, Clock::start()))
 }
 
-async fn ask(client: &Client, target: &Target) -> RequestRecord {
-    let (_keep, stop) = watch::channel(false);
-    ask_until(client, target, stop).await
+/// A client and one line of it.
+struct Caller {
+    client: Rc<Client>,
+    line: RefCell<Line>,
 }
 
-async fn ask_until(client: &Client, target: &Target, stop: watch::Receiver<bool>) -> RequestRecord {
+impl std::ops::Deref for Caller {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+fn caller(client: Result<Client, plimsoll::client::Error>) -> Caller {
+    let client = Rc::new(client.unwrap());
+    let line = RefCell::new(client.line());
+    Caller { client, line }
+}
+
+#[expect(clippy::await_holding_refcell_ref, reason = "no test asks twice at once")]
+async fn ask(caller: &Caller, target: &Target) -> RequestRecord {
+    let mut record = RequestRecord::due(3, Phase::Measure, Nanos::ZERO, 5, 2);
     let call = openai::call(target, 2, "hello");
-    client.execute(call, RequestRecord::due(3, Phase::Measure, Nanos::ZERO, 5, 2), stop).await
+    let mut line = caller.line.borrow_mut();
+    let clock = Clock::start();
+    let sweeper = async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            caller.sweep(clock.now());
+        }
+    };
+    tokio::select! {
+        () = line.execute(&call, &mut record) => {}
+        () = sweeper => {}
+    }
+    record
 }
 
 /// One request against a server that plays `script`.
@@ -420,18 +449,16 @@ async fn stop_ends_a_request_at_once() {
     let server = Server::start(vec![Script::new(cut_stream(&[A]), After::Stall)]).await;
     let target = target(server.port);
     let client = client(&target);
-    let (stop, stopped) = watch::channel(false);
     let requests = Arc::clone(&server.requests);
-    let stopper = async move {
+    let stopper = async {
         while requests.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        stop.send(true).unwrap();
+        client.cut(Outcome::Cancelled);
     };
-    let (record, ()) = tokio::join!(ask_until(&client, &target, stopped), stopper);
+    let (record, ()) = tokio::join!(ask(&client, &target), stopper);
     assert_eq!(record.outcome, Outcome::Cancelled);
-    let (_keep, stopped) = watch::channel(true);
-    let record = ask_until(&client, &target, stopped).await;
+    let record = ask(&client, &target).await;
     assert_eq!((record.outcome, record.sent), (Outcome::Cancelled, None), "nothing was sent");
 }
 
@@ -442,7 +469,7 @@ async fn a_token_is_sent_and_never_repeated() {
     let mut target = target(server.port);
     target.auth = Auth::BearerEnv("TOKEN".to_owned());
     let token = bearer(&target.auth, Path::new("/"), |_| Some("dapi-canary\n".to_owned())).unwrap();
-    let client = Client::new(&target, Path::new("/"), token, Clock::start()).unwrap();
+    let client = caller(Client::new(&target, Path::new("/"), token, Clock::start()));
     assert_eq!(ask(&client, &target).await.outcome, Outcome::Unauthorized);
     assert!(server.request(0).contains("authorization: Bearer dapi-canary\r\n"));
     assert_eq!(client.examples(), [(Outcome::Unauthorized, "bad token ***".to_owned())]);
@@ -456,25 +483,25 @@ async fn certificates_are_verified() {
     let mut target = target(server.port);
     target.url = Some(format!("https://localhost:{}", server.port));
     target.tls.ca = Some("ca.pem".into());
-    let trusting = Client::new(&target, pki.dir.path(), None, Clock::start()).unwrap();
+    let trusting = caller(Client::new(&target, pki.dir.path(), None, Clock::start()));
     let record = ask(&trusting, &target).await;
     assert!(record.is_ok() && record.tls > Nanos::ZERO, "{:?}", trusting.examples());
     drop(trusting);
     // The right authority, the wrong name.
     target.url = Some(format!("https://127.0.0.1:{}", server.port));
-    let elsewhere = Client::new(&target, pki.dir.path(), None, Clock::start()).unwrap();
+    let elsewhere = caller(Client::new(&target, pki.dir.path(), None, Clock::start()));
     assert_eq!(ask(&elsewhere, &target).await.outcome, Outcome::Tls);
     // An authority that nobody here knows.
     let other = Pki::new();
     target.url = Some(format!("https://localhost:{}", server.port));
-    let doubting = Client::new(&target, other.dir.path(), None, Clock::start()).unwrap();
+    let doubting = caller(Client::new(&target, other.dir.path(), None, Clock::start()));
     assert_eq!(ask(&doubting, &target).await.outcome, Outcome::Tls);
     assert!(doubting.examples()[0].1.contains("TLS with localhost"), "{:?}", doubting.examples());
     let probe = control::probe(&target, other.dir.path(), None).await.unwrap_err().to_string();
     assert!(probe.contains("TLS was refused") && probe.contains("target.tls.ca"), "{probe}");
     target.tls.insecure = true;
     target.tls.ca = None;
-    let careless = Client::new(&target, other.dir.path(), None, Clock::start()).unwrap();
+    let careless = caller(Client::new(&target, other.dir.path(), None, Clock::start()));
     assert!(ask(&careless, &target).await.is_ok(), "{:?}", careless.examples());
 }
 
@@ -485,11 +512,11 @@ async fn a_client_certificate_is_shown_when_asked_for() {
     let mut target = target(server.port);
     target.url = Some(format!("https://localhost:{}", server.port));
     target.tls.ca = Some("ca.pem".into());
-    let nobody = Client::new(&target, pki.dir.path(), None, Clock::start()).unwrap();
+    let nobody = caller(Client::new(&target, pki.dir.path(), None, Clock::start()));
     assert_eq!(ask(&nobody, &target).await.outcome, Outcome::Tls, "{:?}", nobody.examples());
     target.tls.cert = Some("client.pem".into());
     target.tls.key = Some("client.key".into());
-    let known = Client::new(&target, pki.dir.path(), None, Clock::start()).unwrap();
+    let known = caller(Client::new(&target, pki.dir.path(), None, Clock::start()));
     assert!(ask(&known, &target).await.is_ok(), "{:?}", known.examples());
 }
 

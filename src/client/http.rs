@@ -2,7 +2,8 @@
 //!
 //! - `sent` is the instant at which the attempt begins: a connection that must be opened first is part of `ttft_service`, and its share stands
 //!   beside it in `connect` and `tls`.
-//! - Connections are kept and used again, the last one used first; one request at a time on each.
+//! - A `Line` carries one request at a time over a connection that it keeps; its buffers are used again, so that a request allocates little and a
+//!   piece of an answer nothing.
 //! - A connection that was kept may have been closed by the server. When it closes before a single byte of the answer has come, the request goes
 //!   out once more on a fresh connection, within the same record and the same clocks. Nothing else is ever sent twice.
 //! - Redirects are not followed, and nothing is read from the environment: no proxy.
@@ -17,14 +18,15 @@ use super::tls;
 use crate::base::clock::Clock;
 
 use crate::protocol::failure::one_line;
-use crate::protocol::openai::{self, Call};
+use crate::base::time::Nanos;
+use crate::protocol::openai::{self, Call, Expect};
 use crate::protocol::timeline::{Appetite, Counter, Timeline};
 use crate::record::outcome::Outcome;
 use crate::record::request::RequestRecord;
-use crate::scenario::target::Target;
+use crate::scenario::target::{Target, Task};
 use bytes::Bytes;
 use channel::Channel;
-use deadline::{Limits, Progress, Stage};
+use deadline::{Deadlines, Limits, Progress, Stage};
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, SERVER};
 use http_body_util::Full;
 use rustls::pki_types::ServerName;
@@ -32,10 +34,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::net::TcpStream;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use wire::{Seen, Stream, Wire};
 
@@ -74,22 +79,29 @@ pub struct Identity {
     pub server: Option<String>,
 }
 
-/// Sends requests to one target from one thread.
+/// Sends requests to one target from one thread, over as many [`Line`]s as it is asked for.
 pub struct Client {
     origin: Origin,
-    host: HeaderValue,
-    bearer: Option<HeaderValue>,
-    token: Option<Secret>,
+    uri: http::Uri,
+    /// Every header but `content-length`; the bearer token may be renewed.
+    headers: RefCell<http::HeaderMap>,
+    token: RefCell<Option<Secret>>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     limits: Limits,
+    deadlines: Rc<Deadlines>,
     counter: Option<Counter>,
     clock: Clock,
     addresses: OnceCell<Vec<SocketAddr>>,
-    /// Kept connections; the last one used is the first one used again.
-    #[expect(clippy::vec_box, reason = "a connection is large and moves out and back with every request")]
-    idle: RefCell<Vec<Box<Channel>>>,
     examples: RefCell<BTreeMap<Outcome, String>>,
     identity: RefCell<Identity>,
+}
+
+/// One connection at a time, and everything that its requests need: opened with the first request, and again when the server closed it.
+pub struct Line {
+    client: Rc<Client>,
+    channel: Option<Box<Channel>>,
+    timeline: Timeline,
+    progress: Progress,
 }
 
 /// Why an attempt ended before the answer did.
@@ -112,16 +124,16 @@ impl Client {
     pub fn new(target: &Target, base_dir: &Path, token: Option<Secret>, clock: Clock) -> Result<Self, Error> {
         let origin = Origin::parse(target.url.as_deref().ok_or(Error::NoUrl)?)?;
         let path = openai::path(target);
-        if path.parse::<http::uri::PathAndQuery>().is_err() {
-            return Err(Error::Path { path });
-        }
+        let uri = match path.parse::<http::uri::PathAndQuery>() {
+            Ok(path) => http::Uri::from(path),
+            Err(_) => return Err(Error::Path { path }),
+        };
         for (name, value) in &target.headers {
             if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
                 return Err(Error::Header { name: name.clone() });
             }
         }
-        let bearer = token.as_ref().map(sealed).transpose()?;
-        let host = origin.authority.parse().map_err(|_| Error::Header { name: HOST.to_string() })?;
+        let host: HeaderValue = origin.authority.parse().map_err(|_| Error::Header { name: HOST.to_string() })?;
         let tls = if origin.is_tls {
             let refuse = |_| BadUrl { url: origin.authority.clone(), reason: "no certificate can be made out to this host" };
             let name = ServerName::try_from(origin.host.clone()).map_err(refuse)?;
@@ -129,17 +141,26 @@ impl Client {
         } else {
             None
         };
+        let mut headers = http::HeaderMap::new();
+        headers.insert(HOST, host);
+        if let Some(token) = &token {
+            headers.insert(AUTHORIZATION, sealed(token)?);
+        }
+        for (name, value) in openai::headers(target) {
+            let bad = |_: &dyn std::fmt::Display| Error::Header { name: name.clone() };
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|e| bad(&e))?, HeaderValue::from_str(&value).map_err(|e| bad(&e))?);
+        }
         Ok(Self {
             origin,
-            host,
-            bearer,
-            token,
+            uri,
+            headers: RefCell::new(headers),
+            token: RefCell::new(token),
             tls,
             limits: Limits::new(&target.timeouts),
+            deadlines: Rc::default(),
             counter: None,
             clock,
             addresses: OnceCell::new(),
-            idle: RefCell::default(),
             examples: RefCell::default(),
             identity: RefCell::default(),
         })
@@ -152,6 +173,35 @@ impl Client {
         self
     }
 
+    /// Another bearer token, for every request from now on; what is being answered is not touched.
+    pub fn renew(&self, token: Secret) -> Result<(), Error> {
+        self.headers.borrow_mut().insert(AUTHORIZATION, sealed(&token)?);
+        self.token.replace(Some(token));
+        Ok(())
+    }
+
+    /// A line to the target. Nothing is opened before its first request.
+    #[must_use]
+    pub fn line(self: &Rc<Self>) -> Line {
+        let nothing = Expect { task: Task::Chat, stream: false, usage: false, logprobs: false, dimension: None, output_asked: 0 };
+        Line {
+            client: Rc::clone(self),
+            channel: None,
+            timeline: Timeline::new(nothing, self.counter.clone()),
+            progress: Progress::new(&self.deadlines, self.limits),
+        }
+    }
+
+    /// Ends the requests whose time is up at `now`. Whoever drives the lines calls this often enough: a limit is as sharp as the calls are close.
+    pub fn sweep(&self, now: Nanos) {
+        self.deadlines.sweep(now);
+    }
+
+    /// Ends every open request as `outcome`, and every later one before it is sent.
+    pub fn cut(&self, outcome: Outcome) {
+        self.deadlines.cut(outcome);
+    }
+
     /// The words of the last failure of each class; tokens in them are struck out.
     #[must_use]
     pub fn examples(&self) -> Vec<(Outcome, String)> {
@@ -162,60 +212,6 @@ impl Client {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity.borrow().clone()
-    }
-
-    /// Sends `call` and follows its answer to the end. Whatever happens is in the record that comes back; `record` brings its place in the
-    /// schedule. As soon as `stop` is true, the request ends as [`Outcome::Cancelled`] and its connection is closed.
-    ///
-    /// Must run inside a tokio runtime with time and IO; the future is not `Send`.
-    pub async fn execute(&self, call: Call, mut record: RequestRecord, mut stop: watch::Receiver<bool>) -> RequestRecord {
-        let mut timeline = Timeline::new(call.expect, self.counter.clone());
-        let sent = self.clock.now();
-        if *stop.borrow() {
-            (record.outcome, record.closed) = (Outcome::Cancelled, sent);
-            return record;
-        }
-        let progress = Progress::new(sent);
-        let end = tokio::select! {
-            biased;
-            () = stopped(&mut stop) => Err(Broken::new(Outcome::Cancelled, "stopped".to_owned())),
-            end = self.attempt(&call, &mut timeline, &progress) => end,
-            (outcome, message) = self.limits.expire(self.clock, &progress, sent) => Err(Broken::new(outcome, message)),
-        };
-        if let Err(broken) = end {
-            timeline.fail(self.clock.now(), broken.outcome, broken.message);
-        }
-        record.sent = Some(sent);
-        record.connect = progress.connect.get();
-        record.tls = progress.tls.get();
-        record.notes.reused_connection = progress.is_reused.get();
-        self.keep_facts(&timeline);
-        timeline.finish(&mut record);
-        record
-    }
-
-    async fn attempt(&self, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
-        if let Some(channel) = self.kept() {
-            progress.is_reused.set(true);
-            match self.exchange(channel, call, timeline, progress).await {
-                Err(broken) if broken.is_silent => progress.is_reused.set(false),
-                end => return end,
-            }
-        }
-        progress.enter(Stage::Connect, self.clock.now());
-        let channel = self.connect(progress).await?;
-        self.exchange(channel, call, timeline, progress).await
-    }
-
-    /// A kept connection that still stands, as far as this side knows.
-    fn kept(&self) -> Option<Box<Channel>> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(mut channel) = idle.pop() {
-            if channel.is_usable() {
-                return Some(channel);
-            }
-        }
-        None
     }
 
     async fn connect(&self, progress: &Progress) -> Result<Box<Channel>, Broken> {
@@ -248,11 +244,100 @@ impl Client {
         Ok(tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port)).await?.collect())
     }
 
-    async fn exchange(&self, mut channel: Box<Channel>, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
-        let request = self.request(call).map_err(|e| Broken::new(Outcome::Malformed, format!("this request cannot be written: {e}")))?;
+    fn request(&self, call: &Call) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().clone_from(&self.headers.borrow());
+        request
+    }
+
+    fn meet(&self, headers: &http::HeaderMap) {
+        let mut identity = self.identity.borrow_mut();
+        if identity.server.is_none() {
+            identity.server = headers.get(SERVER).map(|value| one_line(value.as_bytes()));
+        }
+    }
+
+    fn keep_facts(&self, timeline: &Timeline) {
+        if let Some(model) = timeline.model() {
+            let mut identity = self.identity.borrow_mut();
+            if identity.model.as_deref() != Some(model) {
+                identity.model = Some(model.to_owned());
+            }
+        }
+        if let (Some(outcome), Some(words)) = (timeline.outcome(), timeline.message()) {
+            // An endpoint may repeat the request in its error.
+            let words = self.token.borrow().as_ref().map_or_else(|| words.to_owned(), |token| words.replace(token.expose(), "***"));
+            self.examples.borrow_mut().insert(outcome, words);
+        }
+    }
+}
+
+impl Line {
+    /// Sends `call` and follows its answer to the end. Whatever happens is written into `record`, which brings its place in the schedule.
+    ///
+    /// Must run inside a tokio runtime with IO; the future is not `Send`.
+    pub async fn execute(&mut self, call: &Call, record: &mut RequestRecord) {
+        let client = Rc::clone(&self.client);
+        self.timeline.restart(call.expect);
+        let sent = client.clock.now();
+        if let Some(outcome) = self.progress.cut() {
+            (record.outcome, record.closed) = (outcome, sent);
+            return;
+        }
+        self.progress.begin(sent);
+        let end = {
+            let (channel, timeline, progress) = (&mut self.channel, &mut self.timeline, &self.progress);
+            let mut attempt = pin!(client.attempt(channel, call, timeline, progress));
+            poll_fn(|cx| {
+                progress.watch(cx.waker());
+                // An answer that is there comes before a limit.
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(end) => Poll::Ready(end),
+                    Poll::Pending => match progress.expired() {
+                        Some((outcome, message)) => Poll::Ready(Err(Broken::new(outcome, message))),
+                        None => Poll::Pending,
+                    },
+                }
+            })
+            .await
+        };
+        self.progress.end();
+        if let Err(broken) = end {
+            // The answer, if any, was not read to its end: its connection cannot be used again.
+            self.channel = None;
+            self.timeline.fail(client.clock.now(), broken.outcome, broken.message);
+        }
+        record.sent = Some(sent);
+        record.connect = self.progress.connect.get();
+        record.tls = self.progress.tls.get();
+        record.notes.reused_connection = self.progress.is_reused.get();
+        client.keep_facts(&self.timeline);
+        self.timeline.finish(record);
+    }
+}
+
+impl Client {
+    async fn attempt(&self, kept: &mut Option<Box<Channel>>, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
+        if kept.as_mut().is_some_and(|channel| channel.is_usable()) {
+            progress.is_reused.set(true);
+            match self.exchange(kept, call, timeline, progress).await {
+                Err(broken) if broken.is_silent => progress.is_reused.set(false),
+                end => return end,
+            }
+        }
+        progress.enter(Stage::Connect, self.clock.now());
+        *kept = Some(self.connect(progress).await?);
+        self.exchange(kept, call, timeline, progress).await
+    }
+
+    /// One request over a connection that stands. The connection stays in its place if it can be used again.
+    async fn exchange(&self, place: &mut Option<Box<Channel>>, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
+        let Some(mut channel) = place.take() else { return Ok(()) };
         let now = self.clock.now();
         progress.enter(Stage::Head, now);
-        let answer = channel.send(now, request).await.map_err(|fault| no_answer(&fault, channel.seen()))?;
+        let answer = channel.send(now, self.request(call)).await.map_err(|fault| no_answer(&fault, channel.seen()))?;
         let (head, mut body) = answer.into_parts();
         let now = channel.seen().first().unwrap_or_else(|| self.clock.now());
         progress.enter(Stage::Body, now);
@@ -275,44 +360,9 @@ impl Client {
         }
         timeline.end(channel.seen().last());
         if channel.is_usable() {
-            self.idle.borrow_mut().push(channel);
+            *place = Some(channel);
         }
         Ok(())
-    }
-
-    fn request(&self, call: &Call) -> Result<http::Request<Full<Bytes>>, http::Error> {
-        let mut request = http::Request::post(call.path.as_str()).body(Full::new(call.body.clone()))?;
-        let headers = request.headers_mut();
-        headers.reserve(call.headers.len() + 2);
-        headers.insert(HOST, self.host.clone());
-        if let Some(bearer) = &self.bearer {
-            headers.insert(AUTHORIZATION, bearer.clone());
-        }
-        for (name, value) in &call.headers {
-            headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
-        }
-        Ok(request)
-    }
-
-    fn meet(&self, headers: &http::HeaderMap) {
-        let mut identity = self.identity.borrow_mut();
-        if identity.server.is_none() {
-            identity.server = headers.get(SERVER).map(|value| one_line(value.as_bytes()));
-        }
-    }
-
-    fn keep_facts(&self, timeline: &Timeline) {
-        if let Some(model) = timeline.model() {
-            let mut identity = self.identity.borrow_mut();
-            if identity.model.as_deref() != Some(model) {
-                identity.model = Some(model.to_owned());
-            }
-        }
-        if let (Some(outcome), Some(words)) = (timeline.outcome(), timeline.message()) {
-            // An endpoint may repeat the request in its error.
-            let words = self.token.as_ref().map_or_else(|| words.to_owned(), |token| words.replace(token.expose(), "***"));
-            self.examples.borrow_mut().insert(outcome, words);
-        }
     }
 }
 
@@ -320,13 +370,6 @@ fn sealed(token: &Secret) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| Error::Header { name: AUTHORIZATION.to_string() })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Ends when `stop` turns true; never, when nobody is left to turn it.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// No head came back.

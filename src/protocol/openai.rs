@@ -22,13 +22,9 @@ pub struct Expect {
     pub output_asked: u32,
 }
 
-/// One request, ready to be written: everything but the connection and the bearer token, which only `client` knows.
+/// One request, ready to be written: everything that [`path`] and [`headers`] do not say of all requests to the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Path with query, from the root of the host.
-    pub path: String,
-    /// Headers beside `host`, `content-length` and `authorization`.
-    pub headers: Vec<(String, String)>,
     /// The JSON document.
     pub body: Bytes,
     /// What a complete answer carries.
@@ -40,13 +36,11 @@ pub const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 
 /// The request for `prompt` and at most `output_tokens` tokens of answer (0: no limit is sent).
 ///
-/// Members of `extra_body` replace members of the same name, headers of the target replace headers of the same name.
+/// Members of `extra_body` replace members of the same name.
 #[must_use]
 pub fn call(target: &Target, output_tokens: u32, prompt: &str) -> Call {
-    let stream = target.stream && target.task != Task::Embeddings;
+    let stream = streams(target);
     Call {
-        path: path(target),
-        headers: headers(target, stream),
         body: body(target, output_tokens, prompt, stream),
         expect: Expect {
             task: target.task,
@@ -106,8 +100,14 @@ pub fn percent_encoded(text: &str) -> String {
     out
 }
 
-fn headers(target: &Target, stream: bool) -> Vec<(String, String)> {
-    let accept = if stream { "text/event-stream" } else { "application/json" };
+fn streams(target: &Target) -> bool {
+    target.stream && target.task != Task::Embeddings
+}
+
+/// The headers of every request to `target`, beside `host`, `content-length` and `authorization`. Headers of the target replace ours of the same name.
+#[must_use]
+pub fn headers(target: &Target) -> Vec<(String, String)> {
+    let accept = if streams(target) { "text/event-stream" } else { "application/json" };
     let own = [("accept", accept), ("content-type", "application/json"), ("user-agent", USER_AGENT)];
     let is_replaced = |name: &str| target.headers.keys().any(|given| given.eq_ignore_ascii_case(name));
     let kept = own.into_iter().filter(|(name, _)| !is_replaced(name)).map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -259,8 +259,8 @@ mod tests {
         let mut t = target(Api::Openai, Task::Chat, "http://h");
         t.headers.insert("User-Agent".to_owned(), "mine".to_owned());
         t.headers.insert("x-team".to_owned(), "a".to_owned());
-        let made = call(&t, 1, "");
-        let value = |name: &str| made.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+        let made = headers(&t);
+        let value = |name: &str| made.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(value("user-agent"), ["mine"]);
         assert_eq!(value("x-team"), ["a"]);
         assert_eq!(value("accept"), ["text/event-stream"]);
