@@ -2,7 +2,7 @@
 //!
 //! Lines end with CR, LF or CRLF, wherever a read cuts them; a byte order mark at the very start is skipped; `data` lines of one event are joined
 //! by LF; an event without a `data` line, and one that no blank line closes, is dropped. Every byte is looked at once. An event whose only data
-//! line lies in one piece is handed on from that piece: no copy, no allocation.
+//! line lies in one piece is handed on from that piece: no copy, no allocation; a line that pieces cut is copied once.
 
 use std::ops::Range;
 
@@ -13,6 +13,28 @@ pub struct Event<'a> {
     pub name: &'a [u8],
     /// The `data` lines joined by LF.
     pub data: &'a [u8],
+}
+
+/// Who takes the events of a stream.
+pub trait Sink {
+    /// The next event.
+    fn event(&mut self, event: Event<'_>);
+
+    /// `text` starts where an event starts. A sink that knows what stands there may take any number of whole events itself, blank lines
+    /// included, and says how many bytes they have. What it takes must have no longer event than the splitter's bound, and no `id` or `retry`.
+    fn known(&mut self, text: &[u8]) -> usize {
+        let _ = text;
+        0
+    }
+}
+
+/// A sink that is a function.
+struct Each<F>(F);
+
+impl<F: FnMut(Event<'_>)> Sink for Each<F> {
+    fn event(&mut self, event: Event<'_>) {
+        (self.0)(event);
+    }
 }
 
 /// An event grew beyond the bound; the stream cannot be read on.
@@ -42,8 +64,9 @@ pub struct Splitter {
 struct Pending {
     name: Vec<u8>,
     data: Data,
-    /// Data of earlier lines or pieces. Keeps its capacity.
+    /// Data of earlier lines or pieces, from `from` on. Keeps its capacity.
     text: Vec<u8>,
+    from: usize,
 }
 
 /// Where the data of the event is.
@@ -66,6 +89,8 @@ enum Start {
 }
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+/// Bytes of each buffer that are kept for the next stream.
+const KEPT: usize = 4 << 10;
 
 impl Splitter {
     /// A splitter for one stream; an event (its names and data, and any single line) may have at most `limit` bytes.
@@ -83,10 +108,29 @@ impl Splitter {
         }
     }
 
+    /// Makes this a splitter of another stream: as new, without giving up its (small) buffers.
+    pub fn restart(&mut self) {
+        self.start = Start::Mark(0);
+        self.skip_lf = false;
+        self.event.data = Data::None;
+        self.event.from = 0;
+        for buffer in [&mut self.line, &mut self.event.text, &mut self.event.name, &mut self.id] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
+        }
+        self.retry_ms = None;
+        self.is_over = false;
+    }
+
     /// Takes the next piece of the stream and hands every event that it completes to `sink`, in order.
     ///
     /// After an [`Overflow`] every further call fails the same way.
     pub fn push(&mut self, piece: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Result<(), Overflow> {
+        self.push_to(piece, &mut Each(sink))
+    }
+
+    /// As [`Splitter::push`], to a sink that may know events when it sees them.
+    pub fn push_to(&mut self, piece: &[u8], sink: &mut impl Sink) -> Result<(), Overflow> {
         if self.is_over {
             return Err(Overflow { limit: self.limit });
         }
@@ -96,6 +140,13 @@ impl Splitter {
                 self.skip_lf = false;
                 if piece[at] == b'\n' {
                     at += 1;
+                    continue;
+                }
+            }
+            if self.is_between_events() {
+                let known = sink.known(&piece[at..]);
+                at += known;
+                if known > 0 {
                     continue;
                 }
             }
@@ -128,6 +179,11 @@ impl Splitter {
         self.retry_ms
     }
 
+    /// Nothing of an event has been seen, so that what follows starts one (or is a blank line, or a comment).
+    fn is_between_events(&self) -> bool {
+        self.line.is_empty() && self.event.data == Data::None && self.event.name.is_empty()
+    }
+
     /// Skips the byte order mark; returns where the text starts in `piece`.
     fn skip_mark(&mut self, piece: &[u8]) -> usize {
         let Start::Mark(seen) = self.start else { return 0 };
@@ -146,7 +202,7 @@ impl Splitter {
     }
 
     /// A line that lies whole in `piece`.
-    fn line_inside(&mut self, piece: &[u8], range: Range<usize>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Overflow> {
+    fn line_inside(&mut self, piece: &[u8], range: Range<usize>, sink: &mut impl Sink) -> Result<(), Overflow> {
         let line = &piece[range.clone()];
         if line.is_empty() {
             self.event.dispatch(piece, sink);
@@ -163,11 +219,16 @@ impl Splitter {
     }
 
     /// A line that began in an earlier piece; it stands in `line`.
-    fn line_carried(&mut self, piece: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Result<(), Overflow> {
+    fn line_carried(&mut self, piece: &[u8], sink: &mut impl Sink) -> Result<(), Overflow> {
         self.check(self.line.len())?;
-        let line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.line);
         let (name, value) = field(&line);
-        if name == b"data" {
+        if name == b"data" && self.event.data == Data::None {
+            // The line's own buffer becomes the data: no second copy.
+            self.event.from = line.len() - value.len();
+            self.event.data = Data::Copied;
+            std::mem::swap(&mut line, &mut self.event.text);
+        } else if name == b"data" {
             self.event.add_copied(piece, value);
         } else if line.is_empty() {
             self.event.dispatch(piece, sink);
@@ -212,7 +273,7 @@ impl Splitter {
 
 impl Pending {
     fn len(&self) -> usize {
-        let data = if let Data::Inside(range) = &self.data { range.len() } else { self.text.len() };
+        let data = if let Data::Inside(range) = &self.data { range.len() } else { self.text.len() - self.from };
         data + self.name.len()
     }
 
@@ -241,14 +302,15 @@ impl Pending {
         }
     }
 
-    fn dispatch(&mut self, piece: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+    fn dispatch(&mut self, piece: &[u8], sink: &mut impl Sink) {
         match std::mem::take(&mut self.data) {
             Data::None => {}
-            Data::Inside(range) => sink(Event { name: &self.name, data: &piece[range] }),
-            Data::Copied => sink(Event { name: &self.name, data: &self.text }),
+            Data::Inside(range) => sink.event(Event { name: &self.name, data: &piece[range] }),
+            Data::Copied => sink.event(Event { name: &self.name, data: &self.text[self.from..] }),
         }
         self.name.clear();
         self.text.clear();
+        self.from = 0;
     }
 }
 

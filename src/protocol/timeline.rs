@@ -4,16 +4,17 @@
 //! parsed. The class of the outcome is decided here, so that every driver decides alike.
 
 mod fold;
+mod template;
 
 use super::answer::Answer;
 use super::failure::{self, one_line};
 use super::openai::Expect;
-use super::sse::{Event, Splitter};
+use super::sse::Splitter;
 use crate::base::time::Nanos;
 use crate::record::outcome::Outcome;
 use crate::record::request::{RequestRecord, TokenSource};
 use crate::scenario::target::Task;
-use fold::Fold;
+use fold::{Arriving, Fold};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub const EVENT_LIMIT: usize = 4 << 20;
 pub const BODY_LIMIT: usize = 64 << 20;
 /// Bytes of a refusal that are read; the rest is skipped.
 const REFUSAL_LIMIT: usize = 64 << 10;
+/// Bytes of the buffer for documents that are kept for the next answer.
+const KEPT: usize = 8 << 10;
 
 /// Whether the driver should read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +41,13 @@ pub enum Appetite {
     Enough,
 }
 
-/// The fold of one answer.
+/// The fold of one answer; after [`Timeline::restart`], of another.
 pub struct Timeline {
     expect: Expect,
     body: Body,
+    splitter: Splitter,
+    /// The document so far.
+    text: Vec<u8>,
     fold: Fold,
     status: u16,
     headers: HeaderMap,
@@ -52,14 +58,15 @@ pub struct Timeline {
 }
 
 /// How the body is read; decided by the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
     /// No head yet.
     None,
-    Events(Splitter),
-    Document(Vec<u8>),
+    Events,
+    Document,
     /// A document in the place of a stream.
-    NotAStream(Vec<u8>),
-    Refusal(Vec<u8>),
+    NotAStream,
+    Refusal,
 }
 
 struct End {
@@ -77,6 +84,8 @@ impl Timeline {
         Self {
             expect,
             body: Body::None,
+            splitter: Splitter::new(EVENT_LIMIT),
+            text: Vec::new(),
             fold: Fold::new(counter),
             status: 0,
             headers: HeaderMap::new(),
@@ -87,6 +96,25 @@ impl Timeline {
         }
     }
 
+    /// Makes this the fold of another answer: as [`Timeline::new`] with the same counter, without giving up its buffers and what it has learnt
+    /// of the look of chunks.
+    pub fn restart(&mut self, expect: Expect) {
+        self.expect = expect;
+        self.body = Body::None;
+        self.splitter.restart();
+        self.text.clear();
+        self.text.shrink_to(KEPT);
+        self.fold.restart();
+        self.status = 0;
+        if !self.headers.is_empty() {
+            self.headers = HeaderMap::new();
+        }
+        self.received = 0;
+        self.first_byte = None;
+        self.last_byte = None;
+        self.end = None;
+    }
+
     /// The head of the answer, whose first byte arrived at `now`.
     pub fn head(&mut self, now: Nanos, status: u16, headers: &HeaderMap) {
         self.first_byte = Some(now);
@@ -94,12 +122,12 @@ impl Timeline {
         let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::trim_ascii_start);
         let is_stream = content_type.is_none_or(|kind| kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream")));
         self.body = match status {
-            200..=299 if !self.expect.stream => Body::Document(Vec::new()),
-            200..=299 if is_stream => Body::Events(Splitter::new(EVENT_LIMIT)),
+            200..=299 if !self.expect.stream => Body::Document,
+            200..=299 if is_stream => Body::Events,
             _ => {
                 // Only refusals need their head later on.
                 self.headers.clone_from(headers);
-                if (200..=299).contains(&status) { Body::NotAStream(Vec::new()) } else { Body::Refusal(Vec::new()) }
+                if (200..=299).contains(&status) { Body::NotAStream } else { Body::Refusal }
             }
         };
     }
@@ -112,19 +140,18 @@ impl Timeline {
             self.fold.fault(Outcome::Malformed, || format!("the answer is longer than {} MiB", BODY_LIMIT >> 20));
             return Appetite::Enough;
         }
-        match &mut self.body {
+        match self.body {
             Body::None => {}
-            Body::Events(splitter) => {
-                let fold = &mut self.fold;
-                if let Err(overflow) = splitter.push(piece, &mut |event: Event<'_>| fold.event(now, event)) {
-                    fold.fault(Outcome::Malformed, || overflow.to_string());
+            Body::Events => {
+                if let Err(overflow) = self.splitter.push_to(piece, &mut Arriving { fold: &mut self.fold, now }) {
+                    self.fold.fault(Outcome::Malformed, || overflow.to_string());
                 }
                 return self.fold.appetite();
             }
-            Body::Document(body) => body.extend_from_slice(piece),
-            Body::NotAStream(body) | Body::Refusal(body) => {
-                let room = REFUSAL_LIMIT.saturating_sub(body.len());
-                body.extend_from_slice(&piece[..piece.len().min(room)]);
+            Body::Document => self.text.extend_from_slice(piece),
+            Body::NotAStream | Body::Refusal => {
+                let room = REFUSAL_LIMIT.saturating_sub(self.text.len());
+                self.text.extend_from_slice(&piece[..piece.len().min(room)]);
             }
         }
         Appetite::More
@@ -156,7 +183,7 @@ impl Timeline {
     /// The model as the server calls it.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.fold.model.as_deref()
+        self.fold.model()
     }
 
     fn close(&mut self, now: Nanos, broken: Option<(Outcome, String)>) {
@@ -164,19 +191,21 @@ impl Timeline {
             return;
         }
         let body = std::mem::replace(&mut self.body, Body::None);
-        let (outcome, retry_after, message) = self.verdict(&body, broken);
+        let text = std::mem::take(&mut self.text);
+        let (outcome, retry_after, message) = self.verdict(body, &text, broken);
+        self.text = text;
         self.end = Some(End { at: now, outcome, retry_after, message });
     }
 
-    fn verdict(&mut self, body: &Body, broken: Option<(Outcome, String)>) -> (Outcome, Option<Nanos>, Option<String>) {
-        if let Body::Refusal(body) = body {
-            let refusal = failure::classify(self.status, &self.headers, body);
+    fn verdict(&mut self, body: Body, text: &[u8], broken: Option<(Outcome, String)>) -> (Outcome, Option<Nanos>, Option<String>) {
+        if body == Body::Refusal {
+            let refusal = failure::classify(self.status, &self.headers, text);
             return (refusal.outcome, refusal.retry_after, Some(refusal.message));
         }
         if broken.is_none() {
             match body {
-                Body::Document(body) => self.document(body),
-                Body::NotAStream(body) => self.not_a_stream(body),
+                Body::Document => self.document(text),
+                Body::NotAStream => self.not_a_stream(text),
                 _ => {}
             }
         }
@@ -190,7 +219,7 @@ impl Timeline {
                 return (outcome, None, Some(message));
             }
         }
-        if matches!(body, Body::None) {
+        if body == Body::None {
             return (Outcome::Truncated, None, Some("no answer came".to_owned()));
         }
         if self.expect.task == Task::Embeddings {
@@ -227,14 +256,15 @@ impl Timeline {
         self.fold.fault(Outcome::Malformed, || one_line(format!("a stream was asked for, and {kind} came: {}", one_line(body)).as_bytes()));
     }
 
-    /// Writes everything that is known into `record`. Without `end` or `fail` before it, the answer counts as cut off at its last byte.
-    pub fn finish(mut self, record: &mut RequestRecord) {
+    /// Writes everything that is known into `record`, once an answer. Without `end` or `fail` before it, the answer counts as cut off at its
+    /// last byte. The two change their lists of chunks: the record gets the full one, and its own room serves the next answer.
+    pub fn finish(&mut self, record: &mut RequestRecord) {
         if self.end.is_none() {
             let now = self.last_byte.or(self.first_byte).unwrap_or(record.closed);
             self.fail(now, Outcome::Truncated, "the answer was not read to its end");
         }
-        let Some(End { at, outcome, retry_after, .. }) = self.end else { return };
-        let mut fold = self.fold;
+        let Some(&End { at, outcome, retry_after, .. }) = self.end.as_ref() else { return };
+        let fold = &mut self.fold;
         fold.settle();
         record.outcome = outcome;
         record.status = self.status;
@@ -246,7 +276,7 @@ impl Timeline {
         record.closed = at;
         record.usage = fold.usage;
         record.counted_tokens = fold.counted;
-        record.chunks = fold.chunks;
+        std::mem::swap(&mut record.chunks, &mut fold.chunks);
         record.input_tokens = fold.usage.map(|usage| usage.prompt).filter(|&prompt| prompt > 0).unwrap_or(record.input_asked);
         let reported = fold.usage.map(|usage| usage.completion);
         (record.output_tokens, record.token_source) = match reported {

@@ -6,8 +6,11 @@
 //! ```
 //! The checksum covers the length, so that a tail of zeros, which file systems leave behind after a crash, is not read as empty frames.
 
+mod encode;
+
 use super::manifest::Manifest;
 use super::request::RequestRecord;
+pub use encode::append_frame;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
@@ -67,9 +70,8 @@ impl<W: Write> LogWriter<W> {
         let mut log = Self { out: BufWriter::with_capacity(64 << 10, w), frame: Vec::with_capacity(4 << 10) };
         log.out.write_all(&MAGIC)?;
         log.out.write_all(&FORMAT.to_le_bytes())?;
-        log.begin_frame();
-        serde_json::to_writer(&mut log.frame, header).map_err(io::Error::other)?;
-        log.end_frame()?;
+        encode::frame(&mut log.frame, |out| serde_json::to_writer(out, header).map_err(io::Error::other))?;
+        log.out.write_all(&log.frame)?;
         log.flush()?;
         Ok(log)
     }
@@ -79,9 +81,17 @@ impl<W: Write> LogWriter<W> {
     /// # Errors
     /// When the writer fails; `InvalidInput` for a record longer than 64 MiB, which is then left out as a whole.
     pub fn append(&mut self, record: &RequestRecord) -> io::Result<()> {
-        self.begin_frame();
-        self.frame = postcard::to_extend(record, std::mem::take(&mut self.frame)).map_err(io::Error::other)?;
-        self.end_frame()
+        self.frame.clear();
+        append_frame(&mut self.frame, record)?;
+        self.out.write_all(&self.frame)
+    }
+
+    /// Appends what [`append_frame`] wrote, any number of whole frames.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn append_frames(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.out.write_all(frames)
     }
 
     /// Hands everything appended so far to the operating system.
@@ -98,21 +108,6 @@ impl<W: Write> LogWriter<W> {
     /// When the writer fails.
     pub fn into_inner(self) -> io::Result<W> {
         self.out.into_inner().map_err(io::IntoInnerError::into_error)
-    }
-
-    /// Leaves room for length and checksum.
-    fn begin_frame(&mut self) {
-        self.frame.clear();
-        self.frame.extend_from_slice(&[0; 8]);
-    }
-
-    fn end_frame(&mut self) -> io::Result<()> {
-        let length = u32::try_from(self.frame.len() - 8).ok().filter(|&n| n <= MAX_PAYLOAD);
-        let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a record longer than 64 MiB"))?;
-        let (head, payload) = self.frame.split_at_mut(8);
-        head[..4].copy_from_slice(&length.to_le_bytes());
-        head[4..].copy_from_slice(&checksum(length, payload).to_le_bytes());
-        self.out.write_all(&self.frame)
     }
 }
 
@@ -265,6 +260,16 @@ mod tests {
             writer.append(&record(seq)).unwrap();
         }
         writer.into_inner().unwrap()
+    }
+
+    /// forall n: frames put together elsewhere and handed over at once give the same file.
+    #[test]
+    fn frames_written_elsewhere_give_the_same_log() {
+        let mut writer = LogWriter::create(Vec::new(), &header()).unwrap();
+        let mut frames = Vec::new();
+        (0..40).for_each(|seq| append_frame(&mut frames, &record(seq)).unwrap());
+        writer.append_frames(&frames).unwrap();
+        assert_eq!(writer.into_inner().unwrap(), log(40));
     }
 
     /// Every record up to the end or the damage, and whether there was damage; `None` if the header is not readable.

@@ -179,6 +179,13 @@ impl RequestRecord {
         }
     }
 
+    /// Makes this the record of another arrival that has not been sent: as [`RequestRecord::due`], without giving up the room for chunks.
+    pub fn restart(&mut self, seq: u64, phase: Phase, intended: Nanos, input_asked: u32, output_asked: u32) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.clear();
+        *self = Self { chunks, ..Self::due(seq, phase, intended, input_asked, output_asked) };
+    }
+
     /// Time to first token from the intended instant (no coordinated omission).
     #[must_use]
     pub fn ttft(&self) -> Option<Nanos> {

@@ -1,11 +1,12 @@
 //! The part of a timeline that reads answers: tokens by channel with their instants, usage, the first fault.
 
-use super::{Appetite, Counter};
+use super::template::{Channel, Template};
+use super::{Appetite, Counter, EVENT_LIMIT};
 use crate::base::time::Nanos;
 use crate::protocol::answer::think::Think;
 use crate::protocol::answer::{Answer, Choice, Content, Malformed, Message, Text};
 use crate::protocol::failure::one_line;
-use crate::protocol::sse::Event;
+use crate::protocol::sse::{Event, Sink};
 use crate::record::outcome::Outcome;
 use crate::record::request::{ChunkStamp, Usage};
 
@@ -28,8 +29,26 @@ pub(super) struct Fold {
     pub(super) is_finished: bool,
     pub(super) is_done: bool,
     pub(super) is_not_normalised: bool,
-    pub(super) model: Option<String>,
+    model: String,
+    has_model: bool,
     fault: Option<(Outcome, String)>,
+    template: Template,
+}
+
+/// The fold with the instant at which the events that come next arrived.
+pub(super) struct Arriving<'a> {
+    pub(super) fold: &'a mut Fold,
+    pub(super) now: Nanos,
+}
+
+impl Sink for Arriving<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        self.fold.event(self.now, event);
+    }
+
+    fn known(&mut self, text: &[u8]) -> usize {
+        self.fold.known(self.now, text)
+    }
 }
 
 /// What one choice of one chunk carries.
@@ -48,6 +67,19 @@ struct Share {
 impl Fold {
     pub(super) fn new(counter: Option<Counter>) -> Self {
         Self { counts_by_text: counter.is_some(), counter, think: Think::new(), ..Self::default() }
+    }
+
+    /// As new, without giving up buffers and what was learnt of the look of chunks.
+    pub(super) fn restart(&mut self) {
+        let mut last = std::mem::take(self);
+        last.chunks.clear();
+        last.model.clear();
+        *self = Self { chunks: last.chunks, model: last.model, template: last.template, ..Self::new(last.counter) };
+    }
+
+    /// The model as the first chunk that named one called it.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.has_model.then_some(self.model.as_str())
     }
 
     /// Keeps the first fault: what follows it is its consequence.
@@ -84,11 +116,51 @@ impl Fold {
             self.is_done = true;
             return;
         }
-        let read = Answer::read(data, |answer| self.answer(now, answer));
+        if event.name != b"error"
+            && let Some(text) = self.template.text(data)
+        {
+            self.said(now, text);
+            return;
+        }
+        let read = Answer::read(data, |answer| {
+            self.answer(now, answer);
+            self.template.learn(data, answer);
+        });
         if event.name == b"error" {
             self.fault(Outcome::InBandError, || one_line(data));
         }
         self.refuse(read, data);
+    }
+
+    /// Takes the events at the start of `stream` that look like the last chunk; says how many bytes they have.
+    fn known(&mut self, now: Nanos, stream: &[u8]) -> usize {
+        let mut at = 0;
+        while !self.is_done
+            && let Some((text, length)) = self.template.event(&stream[at..])
+            && length <= EVENT_LIMIT
+        {
+            self.said(now, text);
+            at += length;
+        }
+        at
+    }
+
+    /// A chunk that looks like the one learnt, with this text: what `answer` makes of it.
+    fn said(&mut self, now: Nanos, text: &str) {
+        if !self.has_model
+            && let Some(model) = self.template.model()
+        {
+            self.model.push_str(model);
+            self.has_model = true;
+        }
+        let mut share = Share::default();
+        match self.template.channel() {
+            Channel::Content => self.content(now, text, &mut share),
+            Channel::Reasoning => share.add_reasoning(text, self.counter.as_ref()),
+        }
+        let tokens = share.tokens(None);
+        self.counted_reasoning = self.counted_reasoning.saturating_add(share.reasoning_of(tokens));
+        self.stamp(now, tokens, share.has_visible);
     }
 
     /// A whole answer of chat or completions.
@@ -133,8 +205,11 @@ impl Fold {
         }
         // Some servers send a running total in every chunk: the last one counts.
         self.usage = answer.usage().or(self.usage);
-        if self.model.is_none() {
-            self.model = answer.model.as_ref().map(|model| model.as_str().to_owned());
+        if !self.has_model
+            && let Some(model) = &answer.model
+        {
+            self.model.push_str(model.as_str());
+            self.has_model = true;
         }
     }
 
@@ -151,6 +226,11 @@ impl Fold {
             tokens += found;
             is_visible |= share.has_visible;
         }
+        self.stamp(now, tokens, is_visible);
+    }
+
+    /// A chunk with `tokens` tokens came.
+    fn stamp(&mut self, now: Nanos, tokens: u32, is_visible: bool) {
         if tokens == 0 {
             return;
         }

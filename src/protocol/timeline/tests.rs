@@ -1,5 +1,7 @@
 //! What a timeline makes of the answers of known servers and of broken ones.
 
+mod known;
+
 use super::*;
 use crate::record::request::{ChunkStamp, Phase, Usage};
 use http::HeaderValue;
@@ -32,7 +34,7 @@ fn streamed(expect: Expect, pieces: &[&str]) -> (RequestRecord, Option<String>) 
     finished(timeline)
 }
 
-fn finished(timeline: Timeline) -> (RequestRecord, Option<String>) {
+fn finished(mut timeline: Timeline) -> (RequestRecord, Option<String>) {
     let mut record = RequestRecord::due(0, Phase::Measure, Nanos::ZERO, 7, 3);
     let message = timeline.message().map(str::to_owned);
     timeline.finish(&mut record);
