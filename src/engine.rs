@@ -1,12 +1,13 @@
-//! Runs an `Experiment` in real time: a maker prepares requests ahead, a pacer releases each at its instant, workers talk to the endpoint,
-//! and the caller's thread keeps the log. Nothing here waits for the endpoint before the next arrival is due.
+//! Runs an `Experiment` in real time, thread per core: every lane has its own part of the schedule, its pacer, its connections, its histograms and
+//! its log buffer; the caller's thread keeps the log. Nothing here waits for the endpoint before the next arrival is due.
 
+mod ahead;
 pub mod budget;
-mod job;
+mod lane;
 pub mod limits;
 pub mod live;
-mod maker;
 mod pacer;
 pub mod run;
 mod selfcheck;
-mod worker;
+mod sink;
+mod timer;

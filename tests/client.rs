@@ -4,9 +4,9 @@
 use plimsoll::base::clock::Clock;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::TimeSpan;
-use plimsoll::client::{Client, Line};
 use plimsoll::client::auth::{Secret, bearer};
 use plimsoll::client::control;
+use plimsoll::client::{Client, Line};
 use plimsoll::protocol::openai;
 use plimsoll::record::outcome::Outcome;
 use plimsoll::record::request::{Phase, RequestRecord, TokenSource};

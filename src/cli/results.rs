@@ -66,8 +66,8 @@ pub(crate) fn new_folder(out: &Path, scenario: &str, seed: Seed, started_utc: &s
 }
 
 impl Keeper for RunFolder {
-    fn keep(&mut self, record: &RequestRecord) -> std::io::Result<()> {
-        self.log.append(record)
+    fn keep(&mut self, frames: &[u8]) -> std::io::Result<()> {
+        self.log.append_frames(frames)
     }
     fn flush(&mut self) -> std::io::Result<()> {
         self.log.flush()
@@ -80,12 +80,10 @@ pub(crate) fn finish(folder: &Path, report: &Report, printer: Printer) -> Result
     let header = open_log(&log_path)?.header().clone();
     let scenario: Scenario = serde_json::from_value(header.experiment)
         .map_err(|e| Failure::new(Exit::Usage, format!("{}: its scenario cannot be read by this version: {e}", log_path.display())))?;
-    let start = scenario.load.warmup.nanos();
-    let planned = start + scenario.load.measure.nanos();
-    // A run that was stopped is measured over the part that ran.
-    let end = report.stopped_at.map_or(planned, |at| at.min(planned).max(start));
-    let mut recorder = Recorder::new(&scenario.slo, (start, end), Nanos::from_secs(1));
-    each_record(&log_path, |record| recorder.observe(record))?;
+    let recorder = match report.stopped_at {
+        None => &report.recorder,
+        Some(at) => &stopped(&scenario, &log_path, at)?,
+    };
     let mut manifest = header.manifest;
     manifest.finished = true;
     manifest.failures.clone_from(&report.examples);
@@ -93,8 +91,17 @@ pub(crate) fn finish(folder: &Path, report: &Report, printer: Printer) -> Result
     manifest.endpoint.server_header.clone_from(&report.identity.server);
     let summary = recorder.finish(report.wall, report.client, Expectations::of(&scenario));
     let document = RunDocument::new(manifest, scenario, summary);
-    write_all(folder, &log_path, &document, &recorder, printer)?;
+    write_all(folder, &log_path, &document, recorder, printer)?;
     Ok(document)
+}
+
+/// What was measured in a run that was stopped at `at`, over the part that ran.
+fn stopped(scenario: &Scenario, log_path: &Path, at: Nanos) -> Result<Recorder, Failure> {
+    let start = scenario.load.warmup.nanos();
+    let end = at.min(start + scenario.load.measure.nanos()).max(start);
+    let mut recorder = Recorder::new(&scenario.slo, (start, end), Nanos::from_secs(1));
+    each_record(log_path, |record| recorder.observe(record))?;
+    Ok(recorder)
 }
 
 /// Makes every file of a run that was cut from its log.

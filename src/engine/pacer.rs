@@ -1,100 +1,62 @@
-//! The pacer: the one place that waits for an instant. Sleeps until shortly before it, then spins; tokio's timer is a millisecond late by design.
+//! The pacer of a lane: waits for the instant of the next arrival. It sleeps on a kernel timer until shortly before, then looks at the clock again
+//! and again; between two looks the runtime reads what has arrived, so that no answer is stamped late because a request is about to go out.
 
-use super::job::Job;
-use super::live::Live;
-use crate::base::clock::Clock;
+use super::lane::Lane;
+use super::selfcheck::TICK;
+use super::timer::Timer;
 use crate::base::time::Nanos;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
 
-/// The last stretch before an instant is spun: longer than a timer with 1 ns of slack is late on a quiet core (20 to 40 us).
-const SPIN: Nanos = Nanos::from_micros(60);
+/// The last stretch before an instant is not slept: a kernel timer wakes an idle core 30 to 80 us late.
+const SPIN: Nanos = Nanos::from_micros(80);
 
-/// How often a waiting pacer looks whether the run was stopped.
-const STOP_CHECK: Duration = Duration::from_millis(20);
-
-/// Jobs in order of their instants; ties in order of the schedule.
-struct Due(Job);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-impl Due {
-    fn key(&self) -> (Nanos, u64) {
-        (self.0.arrival.at, self.0.arrival.seq)
-    }
-}
-
-/// What becomes of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// Its instant has come.
-    Due,
-    /// Its instant had passed when the run was stopped: it was due, and is recorded as not sent.
-    Overdue,
-}
-
-/// Releases every job at its instant through `release`, until the maker is done. When the run is stopped, what was due by then is handed over as
-/// overdue, and what was not yet due is dropped.
-pub(crate) fn run(clock: &Clock, live: &Live, jobs: &Receiver<Job>, mut release: impl FnMut(Job, Turn)) {
-    // Timer slack is 50 us by default; a refusal leaves only that.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let mut heap: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
-    let mut more = true;
-    while !live.is_stopped() && (more || !heap.is_empty()) {
-        let now = clock.now();
-        let wait = match heap.peek() {
-            Some(Reverse(due)) if due.0.arrival.at <= now => {
-                if let Some(Reverse(Due(job))) = heap.pop() {
-                    release(job, Turn::Due);
-                }
-                continue;
-            }
-            Some(Reverse(due)) => due.0.arrival.at.since(now),
-            None => Nanos::MAX,
-        };
-        if wait <= SPIN {
-            while let Ok(job) = jobs.try_recv() {
-                heap.push(Reverse(Due(job)));
-            }
-            std::hint::spin_loop();
-            continue;
+/// Sends every request of the lane at its instant, and prepares the ones to come while nothing is due. Ends with the last answer.
+pub(crate) async fn pace(lane: &Rc<Lane>) -> io::Result<()> {
+    // What encoding the next request takes, by the ones before.
+    let mut cost = Nanos::from_micros(10);
+    loop {
+        let now = lane.clock.now();
+        lane.turn(now);
+        if lane.is_over() {
+            return Ok(());
         }
-        let nap = (wait - SPIN).to_std().min(STOP_CHECK);
-        if more {
-            match jobs.recv_timeout(nap) {
-                Ok(job) => heap.push(Reverse(Due(job))),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => more = false,
-            }
+        let next = if lane.is_stopped.get() { None } else { lane.ahead.borrow().next_at() };
+        let wait = next.map_or(Nanos::MAX, |at| at.since(now));
+        if wait > cost + cost && !lane.is_stopped.get() && lane.ahead.borrow_mut().prepare(now) {
+            cost = Nanos((cost.0 * 7 + lane.clock.now().since(now).0) / 8);
+            tokio::task::yield_now().await;
+        } else if wait <= SPIN {
+            tokio::task::yield_now().await;
         } else {
-            nap_for(nap);
+            let wake = if lane.is_stopped.get() { None } else { lane.ahead.borrow().wake_at(SPIN) };
+            lane.timer.set(wake)?;
+            lane.rest().await?;
         }
-    }
-    let stopped = clock.now();
-    // The maker ends by itself after a stop, and with it this channel.
-    let late = heap.into_iter().map(|Reverse(Due(job))| job).chain(jobs.iter());
-    for job in late.filter(|job| job.arrival.at <= stopped) {
-        release(job, Turn::Overdue);
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
-fn nap_for(nap: Duration) {
-    std::thread::sleep(nap);
+/// Every 10 ms: how late the event loop is, whether the run is to end, whose time is up, what there is to hand over.
+pub(crate) async fn tick(lane: Rc<Lane>) -> io::Result<()> {
+    let timer = Timer::new(lane.clock)?;
+    let mut next = lane.clock.now() + TICK;
+    let mut is_cut = false;
+    loop {
+        timer.set(Some(next))?;
+        poll_fn(|cx| timer.poll_fired(cx)).await?;
+        let now = lane.clock.now();
+        lane.lag.borrow_mut().record(now.since(next));
+        next = (next + TICK).max(now);
+        if lane.shared.live.is_stopped() {
+            lane.stop(now);
+        }
+        if let Some(outcome) = lane.shared.cut.outcome().filter(|_| !is_cut) {
+            lane.stop(now);
+            lane.client.cut(outcome);
+            is_cut = true;
+        }
+        lane.client.sweep(now);
+        lane.sink.borrow_mut().tick(now);
+    }
 }

@@ -1,41 +1,44 @@
 //! `run`: one experiment in real time, from the first arrival to the last record in the log.
 
-use super::job::{Completion, Job};
+use super::ahead::{Ahead, Encoder};
+use super::lane::{Cut, Lane, LaneReport, Shared};
 use super::limits;
 use super::live::Live;
-use super::maker::{Encoder, Maker};
-use super::pacer::{self, Turn};
+use super::pacer;
 use super::selfcheck::{CpuWatch, LoopLag, drift_ppm};
-use super::worker::{self, Outlets, WorkerReport};
+use super::sink::{Backlog, Batch, Sink};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::client::auth::Secret;
 use crate::client::http::{self, Client};
+use crate::measure::recorder::Recorder;
 use crate::measure::summary::ClientFacts;
 use crate::protocol::timeline::Counter;
-use crate::record::outcome::Outcome;
-use crate::record::request::RequestRecord;
 use crate::scenario::experiment::Experiment;
 use crate::workload::prompt::PromptBook;
-use crate::workload::schedule::{Arrival, Schedule};
+use crate::workload::schedule::Schedule;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+use tokio::task::LocalSet;
 
 /// After a stop, how long open requests may still end.
 const STOP_DRAIN: Nanos = Nanos::from_secs(2);
 
 /// How long the threads get to be ready before the first arrival.
-const LEAD: Nanos = Nanos::from_millis(5);
+const LEAD: Nanos = Nanos::from_millis(2);
 
 /// A kill loses at most this much of the log.
 const FLUSH_EVERY: Nanos = Nanos::from_millis(500);
 
 /// How often the caller's thread looks at the clock while no record comes.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Interval of the time series.
+const STEP: Nanos = Nanos::from_secs(1);
 
 /// Why a run could not be started, or its log not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +88,7 @@ pub struct Parts {
     pub counter: Option<Counter>,
     /// The bearer token.
     pub token: Option<Secret>,
-    /// Worker threads, at least 1.
+    /// Lanes, each a thread: at least 1.
     pub workers: u32,
     /// Cores available, for the share of processor time.
     pub cores: u32,
@@ -108,88 +111,98 @@ pub struct Report {
     pub identity: http::Identity,
     /// When it was stopped, if that was before its time.
     pub stopped_at: Option<Nanos>,
+    /// What was measured over the planned window. For a run that was stopped, the log has to be read over the window that it came to.
+    pub recorder: Recorder,
 }
 
-/// Keeps records: called for each one, and at least every half second to flush.
+/// Keeps the frames of the log: called with whole ones, and at least every half second to flush.
 pub trait Keeper {
-    /// Appends a record.
-    fn keep(&mut self, record: &RequestRecord) -> std::io::Result<()>;
+    /// Appends frames as [`crate::record::log::append_frame`] makes them.
+    fn keep(&mut self, frames: &[u8]) -> io::Result<()>;
     /// Makes everything kept so far survive a kill.
-    fn flush(&mut self) -> std::io::Result<()>;
+    fn flush(&mut self) -> io::Result<()>;
 }
 
 /// Runs the experiment and gives every record to `keeper`. Blocks until the last record is kept.
 pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Result<Report, Error> {
     let load = &experiment.scenario.load;
     limits::raise_open_files(load.max_in_flight).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
-    let threads = Threads::start(experiment, parts)?;
+    let lanes = Lanes::start(experiment, parts)?;
     let deadline = experiment.load_span() + load.drain.nanos();
-    let (kept, stopped_at, cpu) = keep_records(&threads, deadline, keeper);
-    let wall = threads.clock.now();
-    let facts = threads.join(stopped_at, cpu)?;
+    let (kept, stopped_at, cpu) = keep_log(&lanes, deadline, keeper);
+    let wall = lanes.clock.now();
+    let report = lanes.join(stopped_at, cpu)?;
     kept.map_err(|source| Error::Log { source })?;
-    Ok(Report { wall, ..facts })
+    Ok(Report { wall, ..report })
 }
 
-/// The running threads of a load and the ends of their channels.
-struct Threads {
+/// The running lanes of a load and the ends of their channels.
+struct Lanes {
     clock: Clock,
     live: Arc<Live>,
-    records: Receiver<RequestRecord>,
-    stop: tokio::sync::watch::Sender<bool>,
-    pacer: JoinHandle<()>,
-    maker: JoinHandle<()>,
-    workers: Vec<JoinHandle<Result<WorkerReport, http::Error>>>,
+    cut: Arc<Cut>,
+    backlog: Arc<Backlog>,
+    full: Receiver<Batch>,
+    empty: Vec<Sender<Vec<u8>>>,
+    threads: Vec<JoinHandle<Result<LaneReport, Error>>>,
     cores: u32,
     embedded: bool,
 }
 
-impl Threads {
+impl Lanes {
     fn start(experiment: &Experiment, parts: Parts) -> Result<Self, Error> {
         let Parts { schedule, book, counter, token, workers, cores, embedded, live } = parts;
         let experiment = Arc::new(experiment.clone());
-        let (job_in, job_out) = mpsc::channel();
-        let (record_in, records) = mpsc::channel();
-        let (done_in, done_out) = mpsc::channel();
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let maker = Maker::prepare(schedule, Encoder { target: experiment.scenario.target.clone(), book }, job_in);
-
+        let encoder = Arc::new(Encoder { target: experiment.scenario.target.clone(), book });
+        let shared = Shared { live: Arc::clone(&live), cut: Arc::default(), max_in_flight: experiment.scenario.load.max_in_flight };
+        let backlog = Arc::new(Backlog::default());
+        let (batch_in, full) = mpsc::channel();
+        // Faults of the target are told here; each lane then makes a client of its own, which never leaves its thread.
+        let recipe = Recipe { experiment: Arc::clone(&experiment), token, counter };
+        recipe.make(Clock::start())?;
+        let (ready_in, ready) = mpsc::channel();
+        let (mut threads, mut empty, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        for (lane, schedule) in schedule.shards(workers).into_iter().enumerate() {
+            let (empty_in, empty_out) = mpsc::channel();
+            let (start_in, start) = mpsc::channel();
+            let sink = Sink::new(lane, recorder(&experiment), Arc::clone(&live), Arc::clone(&backlog), batch_in.clone(), empty_out);
+            let ahead = Ahead::new(schedule, Arc::clone(&encoder));
+            let seed = Seedling { recipe: recipe.clone(), shared: shared.clone(), ahead, sink, ready: ready_in.clone(), start };
+            threads.push(seed.grow()?);
+            empty.push(empty_in);
+            starts.push(start_in);
+        }
+        drop(ready_in);
+        // A lane that cannot even encode its first requests has panicked; its thread says so when it is joined.
+        while ready.recv().is_ok() {}
         // Nothing has been sent yet; from here on time counts.
         let clock = Clock::starting_in(LEAD);
-        let outlets = Outlets { records: record_in, completions: done_in, live: Arc::clone(&live) };
-        let mut lanes = Vec::new();
-        let mut handles = Vec::new();
-        for _ in 0..workers.max(1) {
-            let client = Recipe { experiment: Arc::clone(&experiment), token: token.clone(), counter: counter.clone(), clock };
-            // Faults of the target are told here; each worker then makes a client of its own, which never leaves its thread.
-            client.make()?;
-            let (lane, inbox) = tokio::sync::mpsc::unbounded_channel();
-            lanes.push(lane);
-            handles.push(start_worker(client, clock, inbox, stopped.clone(), outlets.clone())?);
+        for start in starts {
+            let _ = start.send(clock);
         }
-        let max_in_flight = experiment.scenario.load.max_in_flight;
-        let maker = start_maker(maker, clock, Arc::clone(&live), done_out, outlets.clone())?;
-        let pacer = start_pacer(clock, Arc::clone(&live), job_out, Dispatcher { lanes, next: 0, max_in_flight, outlets })?;
-        Ok(Self { clock, live, records, stop, pacer, maker, workers: handles, cores, embedded })
+        Ok(Self { clock, live, cut: shared.cut, backlog, full, empty, threads, cores, embedded })
     }
 
     fn join(self, stopped_at: Option<Nanos>, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
-        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
+        let workers = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();
         let mut examples = BTreeMap::new();
         let mut identity = http::Identity::default();
-        for handle in self.workers {
-            let report = handle.join().map_err(|_| Error::Panicked { what: "worker" })??;
+        let mut recorder: Option<Recorder> = None;
+        for thread in self.threads {
+            let report = thread.join().map_err(|_| Error::Panicked { what: "lane" })??;
             lag.merge(&report.lag);
             for (outcome, message) in report.examples {
                 examples.entry(outcome.name().to_owned()).or_insert(message);
             }
             identity.model = identity.model.or(report.identity.model);
             identity.server = identity.server.or(report.identity.server);
+            match &mut recorder {
+                Some(all) => all.merge(&report.recorder),
+                None => recorder = Some(report.recorder),
+            }
         }
-        self.pacer.join().map_err(|_| Error::Panicked { what: "pacer" })?;
-        self.maker.join().map_err(|_| Error::Panicked { what: "maker" })?;
         let client = ClientFacts {
             cpu_s,
             cpu_share,
@@ -201,34 +214,44 @@ impl Threads {
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
         };
-        Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at })
+        let recorder = recorder.ok_or(Error::Panicked { what: "lane" })?;
+        Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at, recorder })
     }
 }
 
-/// The caller's thread: keeps records until every thread has let go of its end, and stops what lasts too long.
-fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> (std::io::Result<()>, Option<Nanos>, (f64, f64, f64)) {
-    let (clock, live) = (&threads.clock, &threads.live);
-    let mut cpu = CpuWatch::start(clock.now(), threads.cores);
+fn recorder(experiment: &Experiment) -> Recorder {
+    let scenario = &experiment.scenario;
+    Recorder::new(&scenario.slo, (scenario.load.warmup.nanos(), experiment.load_span()), STEP)
+}
+
+/// The caller's thread: keeps the log until every lane has let go of its end, and ends what lasts too long.
+fn keep_log(lanes: &Lanes, deadline: Nanos, keeper: &mut dyn Keeper) -> (io::Result<()>, Option<Nanos>, (f64, f64, f64)) {
+    let (clock, live) = (&lanes.clock, &lanes.live);
+    let mut cpu = CpuWatch::start(clock.now(), lanes.cores);
     let mut result = Ok(());
     let mut stop_asked = None;
     let mut flushed = clock.now();
     loop {
-        let next = threads.records.recv_timeout(LOOK);
-        let now = clock.now();
-        match next {
-            Ok(mut record) if result.is_ok() => {
-                // Nobody stopped it: the drain is over and it has not answered.
-                if record.outcome == Outcome::Cancelled && stop_asked.is_none() {
-                    record.outcome = Outcome::Unfinished;
+        match lanes.full.recv_timeout(LOOK) {
+            Ok(mut batch) => {
+                if result.is_ok() {
+                    result = keeper.keep(&batch.frames);
                 }
-                result = keeper.keep(&record);
+                lanes.backlog.written(batch.frames.len());
+                batch.frames.clear();
+                // A lane that has ended needs no buffer.
+                let _ = lanes.empty[batch.lane].send(batch.frames);
             }
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        let now = clock.now();
         if result.is_ok() && now.since(flushed) >= FLUSH_EVERY {
             result = keeper.flush();
             flushed = now;
+        }
+        if result.is_ok() && lanes.backlog.is_overrun() {
+            result = Err(io::Error::other("the disk does not keep up with the log of this load"));
         }
         if result.is_err() {
             live.abort();
@@ -236,10 +259,11 @@ fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> 
         if live.is_stopped() && now <= deadline {
             stop_asked.get_or_insert(now);
         }
-        if now > deadline || live.is_aborted() || stop_asked.is_some_and(|at| now > at + STOP_DRAIN) {
-            // What is open ends as cancelled; the maker and the pacer see the stop by themselves.
+        if live.is_aborted() || stop_asked.is_some_and(|at| now > at + STOP_DRAIN) {
+            lanes.cut.cancelled();
+        } else if now > deadline {
             live.stop();
-            threads.stop.send_replace(true);
+            lanes.cut.unfinished();
         }
         cpu.sample(now);
     }
@@ -249,49 +273,17 @@ fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> 
     (result, stop_asked, cpu.finish(clock.now()))
 }
 
-/// Gives each released job to the next worker, or records it as shed when every slot is taken.
-struct Dispatcher {
-    lanes: Vec<tokio::sync::mpsc::UnboundedSender<Job>>,
-    next: usize,
-    max_in_flight: u32,
-    outlets: Outlets,
-}
-
-impl Dispatcher {
-    fn release(&mut self, job: Job, turn: Turn) {
-        let live = &self.outlets.live;
-        if turn == Turn::Overdue || live.in_flight.load(Ordering::Relaxed) >= self.max_in_flight {
-            return self.shed(&job.arrival);
-        }
-        live.in_flight.fetch_add(1, Ordering::Relaxed);
-        live.sent.fetch_add(1, Ordering::Relaxed);
-        let lane = self.next % self.lanes.len();
-        self.next = self.next.wrapping_add(1);
-        if let Err(returned) = self.lanes[lane].send(job) {
-            // The worker has gone (it panicked): the request was due and is recorded.
-            live.in_flight.fetch_sub(1, Ordering::Relaxed);
-            let mut record = worker::due(&returned.0.arrival);
-            record.outcome = Outcome::Cancelled;
-            self.outlets.finish(&returned.0.arrival, record);
-        }
-    }
-
-    fn shed(&self, arrival: &Arrival) {
-        self.outlets.finish(arrival, worker::due(arrival));
-    }
-}
-
-/// What a worker makes its client from.
+/// What a lane makes its client from.
+#[derive(Clone)]
 struct Recipe {
     experiment: Arc<Experiment>,
     token: Option<Secret>,
     counter: Option<Counter>,
-    clock: Clock,
 }
 
 impl Recipe {
-    fn make(&self) -> Result<Client, http::Error> {
-        let client = Client::new(&self.experiment.scenario.target, &self.experiment.base_dir, self.token.clone(), self.clock)?;
+    fn make(&self, clock: Clock) -> Result<Client, http::Error> {
+        let client = Client::new(&self.experiment.scenario.target, &self.experiment.base_dir, self.token.clone(), clock)?;
         Ok(match &self.counter {
             Some(counter) => client.with_counter(Arc::clone(counter)),
             None => client,
@@ -299,31 +291,41 @@ impl Recipe {
     }
 }
 
-fn start_worker(
+/// A lane before its thread runs.
+struct Seedling {
     recipe: Recipe,
-    clock: Clock,
-    inbox: tokio::sync::mpsc::UnboundedReceiver<Job>,
-    stopped: tokio::sync::watch::Receiver<bool>,
-    outlets: Outlets,
-) -> Result<JoinHandle<Result<WorkerReport, http::Error>>, Error> {
-    let start = |source| Error::Start { what: "a worker", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
-    Builder::new()
-        .name("plimsoll-worker".to_owned())
-        .spawn(move || runtime.block_on(async move { Ok(worker::serve(recipe.make()?, clock, inbox, stopped, outlets).await) }))
-        .map_err(start)
+    shared: Shared,
+    ahead: Ahead,
+    sink: Sink,
+    ready: Sender<()>,
+    start: Receiver<Clock>,
 }
 
-fn start_pacer(clock: Clock, live: Arc<Live>, jobs: Receiver<Job>, mut dispatcher: Dispatcher) -> Result<JoinHandle<()>, Error> {
-    Builder::new()
-        .name("plimsoll-pacer".to_owned())
-        .spawn(move || pacer::run(&clock, &live, &jobs, |job, turn| dispatcher.release(job, turn)))
-        .map_err(|source| Error::Start { what: "the pacer", source })
-}
+impl Seedling {
+    fn grow(self) -> Result<JoinHandle<Result<LaneReport, Error>>, Error> {
+        let start = |source| Error::Start { what: "a lane", source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(start)?;
+        Builder::new().name("plimsoll-lane".to_owned()).spawn(move || self.live(&runtime)).map_err(start)
+    }
 
-fn start_maker(maker: Maker, clock: Clock, live: Arc<Live>, completions: Receiver<Completion>, outlets: Outlets) -> Result<JoinHandle<()>, Error> {
-    Builder::new()
-        .name("plimsoll-maker".to_owned())
-        .spawn(move || maker.run(&clock, &live, &completions, &outlets))
-        .map_err(|source| Error::Start { what: "the maker", source })
+    fn live(mut self, runtime: &tokio::runtime::Runtime) -> Result<LaneReport, Error> {
+        // What is due at the very beginning is encoded while no clock runs.
+        while self.ahead.prepare(Nanos::ZERO) {}
+        drop(self.ready);
+        let clock = self.start.recv().map_err(|_| Error::Panicked { what: "starting" })?;
+        let failed = |source| Error::Start { what: "a timer", source };
+        let client = self.recipe.make(clock)?;
+        let tasks = LocalSet::new();
+        let (ahead, sink, shared) = (self.ahead, self.sink, self.shared);
+        let lane = tasks.block_on(runtime, async {
+            let lane = Lane::new(clock, shared, client, ahead, sink).map_err(failed)?;
+            let ticker = tokio::task::spawn_local(pacer::tick(std::rc::Rc::clone(&lane)));
+            let end = pacer::pace(&lane).await.map_err(failed);
+            ticker.abort();
+            end.map(|()| lane)
+        })?;
+        // Connections are closed with their tasks.
+        drop(tasks);
+        lane.finish().map_err(|source| Error::Log { source })
+    }
 }
