@@ -7,6 +7,7 @@ mod lane;
 pub mod limits;
 pub mod live;
 mod pacer;
+mod renewal;
 pub mod run;
 mod selfcheck;
 mod sink;

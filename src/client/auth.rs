@@ -4,6 +4,8 @@ use crate::scenario::target::Auth;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A bearer token. It is never shown, and its memory is wiped when it goes.
 #[derive(Clone)]
@@ -83,11 +85,51 @@ fn checked(text: &str, place: impl Fn() -> String) -> Result<Secret, Error> {
     Ok(Secret::new(token.to_owned()))
 }
 
+/// A bearer token that is renewed while requests are open. Whoever has a new one offers it; each sender takes it up between two requests, so that
+/// no request waits for a renewal.
+#[derive(Debug, Default)]
+pub struct TokenFeed {
+    version: AtomicU64,
+    newest: Mutex<Option<Secret>>,
+}
+
+impl TokenFeed {
+    /// From now on requests go out with `token`.
+    pub fn offer(&self, token: Secret) {
+        if let Ok(mut newest) = self.newest.lock() {
+            *newest = Some(token);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The newest token, if one was offered since `seen`, which is moved on. Without one this costs a load.
+    pub fn newer_than(&self, seen: &mut u64) -> Option<Secret> {
+        let version = self.version.load(Ordering::Acquire);
+        if version == *seen {
+            return None;
+        }
+        *seen = version;
+        self.newest.lock().ok()?.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOWHERE: fn(&str) -> Option<String> = |_| None;
+
+    #[test]
+    fn a_token_that_was_offered_is_taken_once_by_everyone() {
+        let feed = TokenFeed::default();
+        let (mut a, mut b) = (0, 0);
+        assert!(feed.newer_than(&mut a).is_none());
+        feed.offer(Secret::new("one".to_owned()));
+        feed.offer(Secret::new("two".to_owned()));
+        assert_eq!(feed.newer_than(&mut a).unwrap().expose(), "two");
+        assert!(feed.newer_than(&mut a).is_none());
+        assert_eq!(feed.newer_than(&mut b).unwrap().expose(), "two");
+    }
 
     #[test]
     fn a_secret_cannot_be_printed() {

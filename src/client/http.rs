@@ -174,9 +174,9 @@ impl Client {
     }
 
     /// Another bearer token, for every request from now on; what is being answered is not touched.
-    pub fn renew(&self, token: Secret) -> Result<(), Error> {
-        self.headers.borrow_mut().insert(AUTHORIZATION, sealed(&token)?);
-        self.token.replace(Some(token));
+    pub fn renew(&self, token: &Secret) -> Result<(), Error> {
+        self.headers.borrow_mut().insert(AUTHORIZATION, sealed(token)?);
+        self.token.replace(Some(token.clone()));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::sink::Sink;
 use super::timer::Timer;
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
+use crate::client::auth::TokenFeed;
 use crate::client::http::{Client, Identity};
 use crate::measure::recorder::Recorder;
 use crate::record::outcome::Outcome;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) live: Arc<Live>,
     /// The order to end.
     pub(crate) cut: Arc<Cut>,
+    /// Tokens renewed during the run.
+    pub(crate) tokens: Arc<TokenFeed>,
     /// Requests in flight over all lanes, at most.
     pub(crate) max_in_flight: u32,
 }

@@ -37,11 +37,12 @@ pub(crate) async fn pace(lane: &Rc<Lane>) -> io::Result<()> {
     }
 }
 
-/// Every 10 ms: how late the event loop is, whether the run is to end, whose time is up, what there is to hand over.
+/// Every 10 ms: how late the event loop is, whether the run is to end, a new token, whose time is up, what there is to
+/// hand over.
 pub(crate) async fn tick(lane: Rc<Lane>) -> io::Result<()> {
     let timer = Timer::new(lane.clock)?;
     let mut next = lane.clock.now() + TICK;
-    let mut is_cut = false;
+    let (mut is_cut, mut token_seen) = (false, 0);
     loop {
         timer.set(Some(next))?;
         poll_fn(|cx| timer.poll_fired(cx)).await?;
@@ -55,6 +56,10 @@ pub(crate) async fn tick(lane: Rc<Lane>) -> io::Result<()> {
             lane.stop(now);
             lane.client.cut(outcome);
             is_cut = true;
+        }
+        if let Some(token) = lane.shared.tokens.newer_than(&mut token_seen) {
+            // It was checked when it was read.
+            let _ = lane.client.renew(&token);
         }
         lane.client.sweep(now);
         lane.sink.borrow_mut().tick(now);

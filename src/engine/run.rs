@@ -5,6 +5,7 @@ use super::lane::{Cut, Lane, LaneReport, Shared};
 use super::limits;
 use super::live::Live;
 use super::pacer;
+use super::renewal::Renewal;
 use super::selfcheck::{CpuWatch, LoopLag, drift_ppm};
 use super::sink::{Backlog, Batch, Sink};
 use crate::base::clock::Clock;
@@ -147,6 +148,7 @@ struct Lanes {
     threads: Vec<JoinHandle<Result<LaneReport, Error>>>,
     cores: u32,
     embedded: bool,
+    _renewal: Renewal,
 }
 
 impl Lanes {
@@ -154,10 +156,13 @@ impl Lanes {
         let Parts { schedule, book, counter, token, workers, cores, embedded, live } = parts;
         let experiment = Arc::new(experiment.clone());
         let encoder = Arc::new(Encoder { target: experiment.scenario.target.clone(), book });
-        let shared = Shared { live: Arc::clone(&live), cut: Arc::default(), max_in_flight: experiment.scenario.load.max_in_flight };
+        let shared =
+            Shared { live: Arc::clone(&live), cut: Arc::default(), tokens: Arc::default(), max_in_flight: experiment.scenario.load.max_in_flight };
         let backlog = Arc::new(Backlog::default());
         let (batch_in, full) = mpsc::channel();
         // Faults of the target are told here; each lane then makes a client of its own, which never leaves its thread.
+        let renewal =
+            Renewal::start(&experiment, token.clone(), &shared.tokens).map_err(|source| Error::Start { what: "the renewal of the token", source })?;
         let recipe = Recipe { experiment: Arc::clone(&experiment), token, counter };
         recipe.make(Clock::start())?;
         let (ready_in, ready) = mpsc::channel();
@@ -180,7 +185,7 @@ impl Lanes {
         for start in starts {
             let _ = start.send(clock);
         }
-        Ok(Self { clock, live, cut: shared.cut, backlog, full, empty, threads, cores, embedded })
+        Ok(Self { clock, live, cut: shared.cut, backlog, full, empty, threads, cores, embedded, _renewal: renewal })
     }
 
     fn join(self, stopped_at: Option<Nanos>, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
