@@ -32,6 +32,8 @@ mod options;
 mod ours;
 #[path = "whole_client/peers.rs"]
 mod peers;
+#[path = "whole_client/peers_llm.rs"]
+mod peers_llm;
 #[path = "whole_client/process.rs"]
 mod process;
 #[path = "whole_client/server.rs"]

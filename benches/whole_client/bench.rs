@@ -1,5 +1,6 @@
 //! The benchmark itself: starts the server, runs each client of each case in turn, lets the server judge, writes tables.
 
+use super::alarm::{cpu_ns, now_ns};
 use super::answer::Answer;
 use super::bare::Claim;
 use super::judge::Truth;
@@ -61,6 +62,8 @@ pub struct Measured {
     pub truth: Truth,
     /// Of the client itself; peers make none that we read.
     pub claim: Option<Claim>,
+    /// Cores that were busy with something else meanwhile: whoever else uses this machine spoils the figures.
+    pub others: f64,
 }
 
 /// The server, and where things are.
@@ -87,7 +90,7 @@ pub fn main(args: &[String]) -> Result<(), String> {
             _ => case_open::cases(&name, &stage),
         };
         for case in &cases {
-            let section = stage.run_case(case)?;
+            let section = stage.run_case(case);
             println!("{section}");
             text.push_str(&section);
             if let Some(path) = &stage.options.markdown {
@@ -100,15 +103,17 @@ pub fn main(args: &[String]) -> Result<(), String> {
 }
 
 fn head(options: &Options, args: &[String]) -> String {
-    let mut text = format!("## Whole client against a null server\n\n```\ncargo bench --bench whole_client -- {}\n```\n\n", args.join(" "));
-    for (what, value) in machine::describe() {
-        text.push_str(&format!("- {what}: {value}\n"));
-    }
-    text.push_str(&format!(
-        "- server on core {}, client with all its processes on core {}; medians [least..most] of {} repetitions, tools interleaved; \
-         rates by the server's log over the middle 80 % of the time; ratios are plimsoll's figure over the tool's, repetition by repetition\n\n",
-        options.server_core, options.client_core, options.repeat
-    ));
+    let facts: Vec<String> = machine::describe().iter().map(|(what, value)| format!("- {what}: {value}")).collect();
+    let text = format!(
+        "## Whole client against a null server\n\n```\ncargo bench --bench whole_client -- {}\n```\n\n{}\n\
+         - server on core {}, client with all its processes on core {}; medians [least..most] of {} repetitions, tools interleaved; \
+         rates by the server's log over the middle 80 % of the time; `ours / it` is plimsoll's figure over the tool's, repetition by repetition; `others' cores` were busy with something else meanwhile and should be 0\n\n",
+        args.join(" "),
+        facts.join("\n"),
+        options.server_core,
+        options.client_core,
+        options.repeat
+    );
     println!("{text}");
     text
 }
@@ -142,7 +147,7 @@ impl Stage {
     fn control(&self, what: &str) -> Result<Vec<u8>, String> {
         let ask = || -> std::io::Result<Vec<u8>> {
             let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
-            socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+            socket.set_read_timeout(Some(Duration::from_mins(1)))?;
             write!(socket, "GET /control/{what} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
             let mut reply = Vec::new();
             socket.read_to_end(&mut reply)?;
@@ -157,11 +162,11 @@ impl Stage {
     fn settle(&self) -> Result<(), String> {
         for _ in 0..100 {
             if self.control("open")? == b"0" {
-                break;
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
+        Err("streams of the run before are still open".to_owned())
     }
 
     fn measure(&self, case: &Case, client: &Client, repetition: usize) -> Result<Measured, String> {
@@ -184,17 +189,20 @@ impl Stage {
             Kind::Peer(command, env) => (command.clone(), env.clone()),
         };
         self.control("reset")?;
+        let before = (machine::busy_s(), now_ns(), cpu_ns());
         let ran = process::run(&command, self.options.client_core, &self.home, case.limit, &self.folder.join("run"), &env)?;
         let truth: Truth = serde_json::from_slice(&self.control("truth")?).map_err(|e| format!("the server's log: {e}"))?;
+        let mine = ran.cpu_s + truth.cpu_s + (cpu_ns() - before.2) as f64 / 1e9;
+        let others = ((machine::busy_s() - before.0 - mine) / ((now_ns() - before.1) as f64 / 1e9)).max(0.0);
         let claim = match &client.kind {
             Kind::Ours(_) => Some(ours::claim(&out).map_err(|e| format!("{e}; exit {}: {}", ran.code, ran.stderr))?),
             Kind::Bare(..) => Some(serde_json::from_str(&ran.stdout).map_err(|e| format!("{e}; exit {}: {}", ran.code, ran.stderr))?),
             Kind::Peer(..) => None,
         };
-        Ok(Measured { ran, truth, claim })
+        Ok(Measured { ran, truth, claim, others })
     }
 
-    fn run_case(&self, case: &Case) -> Result<String, String> {
+    fn run_case(&self, case: &Case) -> String {
         eprintln!("-- {}", case.title);
         let mut tools: Vec<Tool> = case.clients.iter().map(|c| Tool { name: c.name.clone(), runs: Vec::new() }).collect();
         let mut notes = Vec::new();
@@ -218,8 +226,9 @@ impl Stage {
             }
         }
         notes.dedup();
-        let notes: String = notes.iter().map(|note| format!("- {note}\n")).collect();
-        Ok(format!("### {}\n\n{}\n\n{}\n{notes}\n", case.title, case.about, table::markdown(case.columns, &tools)))
+        let notes: Vec<String> = notes.iter().map(|note| format!("- {note}")).collect();
+        let table = table::markdown(case.columns, &tools);
+        format!("### {}\n\n{}\n\n{table}\n{}\n\n", case.title, case.about, notes.join("\n"))
     }
 }
 
@@ -231,7 +240,7 @@ impl Drop for Stage {
 
 /// What a reader must know of a run besides its figures.
 fn remarks(name: &str, measured: &Measured) -> Vec<String> {
-    let Measured { ran, truth, claim } = measured;
+    let Measured { ran, truth, claim, .. } = measured;
     let mut notes = Vec::new();
     if let Some(claim) = claim {
         if !claim.verdict.is_empty() {

@@ -11,23 +11,25 @@ use std::time::Duration;
 /// Columns of a.
 pub const REPLIES: &[Column] = &[
     Figure("requests/s", "rate", Human),
-    Ratio("ratio", "rate"),
+    Ratio("ours / it", "rate"),
     Figure("client CPU us / request", "cpu", Fixed(1)),
-    Ratio("ratio", "cpu"),
+    Ratio("ours / it", "cpu"),
     Figure("the same, under load alone", "load_cpu", Fixed(1)),
     Figure("server busy", "busy", Percent),
     Figure("peak MiB", "peak", Fixed(0)),
+    Figure("others' cores", "others", Fixed(2)),
 ];
 
 /// Columns of b and c.
 pub const TOKENS: &[Column] = &[
     Figure("tokens/s", "rate", Human),
-    Ratio("ratio", "rate"),
+    Ratio("ours / it", "rate"),
     Figure("client CPU us / token", "cpu", Fixed(2)),
-    Ratio("ratio", "cpu"),
+    Ratio("ours / it", "cpu"),
     Figure("the same, under load alone", "load_cpu", Fixed(2)),
     Figure("server busy", "busy", Percent),
     Figure("peak MiB", "peak", Fixed(0)),
+    Figure("others' cores", "others", Fixed(2)),
 ];
 
 /// Columns of e.
@@ -37,8 +39,9 @@ pub const OVERHEAD: &[Column] = &[
     Figure("whole wall, s", "wall", Fixed(3)),
     Figure("after the last reply, s", "after", Fixed(3)),
     Figure("CPU s", "cpu_s", Fixed(3)),
-    Ratio("ratio", "wall"),
+    Ratio("ours / it, wall", "wall"),
     Figure("peak MiB", "peak", Fixed(0)),
+    Figure("others' cores", "others", Fixed(2)),
     Figure("processes", "processes", Fixed(0)),
 ];
 
@@ -82,7 +85,7 @@ pub fn case(name: &str, stage: &Stage) -> Case {
         about: about.to_owned(),
         answer,
         clients,
-        limit: Duration::from_secs(60),
+        limit: Duration::from_mins(1),
         columns,
         figures: Box::new(if is_overhead { overhead } else { throughput }),
     }
@@ -93,9 +96,15 @@ const SAME: &str = "Closed loop; `hyper, count` counts bytes, `stamp` splits and
 
 /// Of a, b, c.
 pub fn throughput(measured: &Measured) -> Figures {
-    let Measured { ran, truth, claim } = measured;
+    let Measured { ran, truth, claim, .. } = measured;
     let per_unit = |seconds: f64| seconds * 1e6 / truth.units.max(1) as f64;
-    let mut figures = Figures::from([("rate", truth.rate), ("cpu", per_unit(ran.cpu_s)), ("busy", truth.busy), ("peak", ran.peak_mib)]);
+    let mut figures = Figures::from([
+        ("rate", truth.rate),
+        ("cpu", per_unit(ran.cpu_s)),
+        ("busy", truth.busy),
+        ("peak", ran.peak_mib),
+        ("others", measured.others),
+    ]);
     if let Some(load) = claim.as_ref().and_then(|c| c.load_cpu_s) {
         figures.insert("load_cpu", per_unit(load));
     }
@@ -113,6 +122,7 @@ pub fn overhead(measured: &Measured) -> Figures {
         ("after", since(ran.ended_ns, truth.last_ns)),
         ("cpu_s", ran.cpu_s),
         ("peak", ran.peak_mib),
+        ("others", measured.others),
         ("processes", ran.processes as f64),
     ])
 }

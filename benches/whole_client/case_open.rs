@@ -23,8 +23,9 @@ macro_rules! with_errors {
             Figure("p99", "late99", Fixed(3)),
             Figure("server late p99", "server99", Fixed(2)),
             Figure("client CPU us / token", "cpu", Fixed(1)),
-            Ratio("ratio", "cpu"),
+            Ratio("ours / it", "cpu"),
             Figure("peak MiB", "peak", Fixed(0)),
+            Figure("others' cores", "others", Fixed(2)),
         ]
     };
 }
@@ -58,8 +59,34 @@ const MEMORY: &[Column] = &[
     Figure("streams at once", "open", Human),
     Figure("connections", "connections", Human),
     Figure("peak MiB", "peak", Fixed(1)),
-    Ratio("ratio", "peak"),
+    Ratio("ours / it", "peak"),
     Figure("KiB / stream, all memory", "per_stream", Fixed(1)),
+];
+
+/// Columns of d by the server's log alone, Poisson arrivals.
+pub const POISSON_BY_SERVER: &[Column] = &[
+    Figure("rate", "rate", Fixed(1)),
+    Figure("CoV", "cov", Fixed(3)),
+    Figure("KS D", "ks", Fixed(4)),
+    Figure("crit", "crit", Fixed(4)),
+    Figure("server late p99", "server99", Fixed(2)),
+    Figure("client CPU us / token", "cpu", Fixed(1)),
+    Ratio("ours / it", "cpu"),
+    Figure("peak MiB", "peak", Fixed(0)),
+    Figure("others' cores", "others", Fixed(2)),
+];
+
+/// The same for constant arrivals.
+pub const CONSTANT_BY_SERVER: &[Column] = &[
+    Figure("rate", "rate", Fixed(1)),
+    Figure("CoV", "cov", Fixed(3)),
+    Figure("dev p50 ms", "dev50", Fixed(3)),
+    Figure("dev p99 ms", "dev99", Fixed(3)),
+    Figure("server late p99", "server99", Fixed(2)),
+    Figure("client CPU us / token", "cpu", Fixed(1)),
+    Ratio("ours / it", "cpu"),
+    Figure("peak MiB", "peak", Fixed(0)),
+    Figure("others' cores", "others", Fixed(2)),
 ];
 
 const ABOUT: &str = "Errors are the client's claim minus the server's truth at the same quantile, ms; `TTFT` from sending, `from due` from the \
@@ -86,7 +113,7 @@ fn open_loops(stage: &Stage) -> Vec<Case> {
         for law in ["poisson", "constant"] {
             let title = format!("d. Open loop, {law}, {rate} requests/s: TTFT 50 ms, ITL 10 ms, 32 tokens");
             let columns = if law == "poisson" { POISSON } else { CONSTANT };
-            let clients = clients(law, f64::from(rate), span, 32);
+            let clients = clients(law, f64::from(rate), span, 32, 6000);
             let figures = move |m: &Measured| arrivals_and_errors(m, f64::from(rate));
             cases.push(case(title, Answer::paced(32, 50_000, 10_000), clients, span, columns, Box::new(figures)));
         }
@@ -105,7 +132,7 @@ fn streams(stage: &Stage) -> Vec<Case> {
             let rate = f64::from(count) / answer.life_s();
             let title = format!("f. {count} streams of {speed} tokens/s: TTFT 50 ms, 100 tokens");
             let figures = move |m: &Measured| arrivals_and_errors(m, rate);
-            cases.push(case(title, answer, clients("constant", rate, span, 100), span, STREAMS, Box::new(figures)));
+            cases.push(case(title, answer, clients("constant", rate, span, 100, 6000), span, STREAMS, Box::new(figures)));
         }
     }
     cases
@@ -117,7 +144,7 @@ fn memory(stage: &Stage) -> Vec<Case> {
     let answer = Answer::paced(10, 50_000, 500_000);
     let one = |&count: &u32| {
         let title = format!("rss. {count} streams open at once");
-        let about = clients("constant", f64::from(count) / 3.0, 3, 10);
+        let about = clients("constant", f64::from(count) / 3.0, 3, 10, count.max(1000));
         let mut case = case(title, answer, about, 3, MEMORY, Box::new(arrivals_only));
         "Peak resident memory of the whole process, report included; 10 tokens a stream.".clone_into(&mut case.about);
         case
@@ -137,8 +164,9 @@ fn case(
     Case { title, about: ABOUT.to_owned(), answer, clients, limit, columns, figures }
 }
 
-fn clients(law: &str, rate: f64, span: u32, tokens: u32) -> Vec<Client> {
+fn clients(law: &str, rate: f64, span: u32, tokens: u32, in_flight: u32) -> Vec<Client> {
     let set = vec![
+        format!("load.max_in_flight={in_flight}"),
         format!("load.arrivals={{ {law} = {{ rate = \"{rate:.6}/s\" }} }}"),
         format!("load.measure={span}s"),
         format!("workload.lengths={{ independent = {{ input = {{ fixed = 32 }}, output = {{ fixed = {tokens} }} }} }}"),
@@ -152,7 +180,7 @@ fn clients(law: &str, rate: f64, span: u32, tokens: u32) -> Vec<Client> {
 
 /// What every open loop has: how many, how fast, at what cost.
 pub fn arrivals_only(measured: &Measured) -> Figures {
-    let Measured { ran, truth, claim } = measured;
+    let Measured { ran, truth, claim, .. } = measured;
     let seen = &truth.arrivals;
     let between = |a: u64, b: u64| b.saturating_sub(a) as f64 / 1e9;
     let span = between(seen.first().copied().unwrap_or(0), seen.last().copied().unwrap_or(0));
@@ -166,6 +194,7 @@ pub fn arrivals_only(measured: &Measured) -> Figures {
         ("peak", ran.peak_mib),
         ("per_stream", ran.peak_mib * 1024.0 / truth.open_most.max(1) as f64),
         ("server99", truth.late.p99),
+        ("others", measured.others),
     ]);
     if let Some(claim) = claim {
         figures.insert("of_due", truth.requests as f64 / claim.due.max(1) as f64);

@@ -2,7 +2,7 @@
 
 use super::alarm::{cpu_ns, now_ns};
 use plimsoll::base::stats::sample::{quantile_sorted, sort};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Width of a cell of the throughput series.
 const CELL_NS: u64 = 10_000_000;
@@ -59,7 +59,9 @@ impl Log {
     pub fn truth(&self) -> Truth {
         let first = self.arrivals.first().copied().unwrap_or_else(now_ns);
         let span = self.last_write.saturating_sub(first) as f64 / 1e9;
+        let cpu_s = cpu_ns().saturating_sub(self.cpu_at_start) as f64 / 1e9;
         Truth {
+            cpu_s,
             requests: self.arrivals.len() as u64,
             finished: self.finished,
             units: self.units,
@@ -70,9 +72,10 @@ impl Log {
             ttft: Quantiles::of(self.ttft.iter().map(|&ns| ns as f64 / 1e6).collect()),
             itl: Quantiles::of(self.gaps.iter().map(|&ns| f64::from(ns) / 1e6).collect()),
             late: Quantiles::of(self.late.iter().map(|&ns| f64::from(ns) / 1e6).collect()),
-            busy: if span > 0.0 { cpu_ns().saturating_sub(self.cpu_at_start) as f64 / 1e9 / span } else { 0.0 },
+            busy: if span > 0.0 { cpu_s / span } else { 0.0 },
             open_most: self.open.1,
-            connections: self.connections,
+            // The one that asks for this is not a client's.
+            connections: self.connections.saturating_sub(1),
             arrivals: self.arrivals.clone(),
         }
     }
@@ -93,12 +96,19 @@ impl Log {
 pub struct Quantiles {
     /// Values.
     pub n: u64,
-    /// Median.
+    /// Median; NaN without values, which JSON writes as null.
+    #[serde(deserialize_with = "or_nan")]
     pub p50: f64,
     /// 99th percentile, nearest rank.
+    #[serde(deserialize_with = "or_nan")]
     pub p99: f64,
     /// Largest.
+    #[serde(deserialize_with = "or_nan")]
     pub max: f64,
+}
+
+fn or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
 }
 
 impl Quantiles {
@@ -135,6 +145,8 @@ pub struct Truth {
     pub late: Quantiles,
     /// Processor time of the server over `span_s`.
     pub busy: f64,
+    /// Processor time of the server since it was reset, seconds.
+    pub cpu_s: f64,
     /// Streams open at once, most.
     pub open_most: u64,
     /// Connections accepted.

@@ -24,3 +24,12 @@ fn said(program: &str, args: &[&str]) -> String {
     let out = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     out.ok().filter(|o| o.status.success()).map_or_else(|| "unknown".to_owned(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
 }
+
+/// Seconds that all cores together have been busy since the machine started, to a hundredth.
+pub fn busy_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|t| t.parse().ok()).collect();
+    // user, nice, system, then after idle and waiting: interrupts, soft interrupts, steal.
+    [0, 1, 2, 5, 6, 7].iter().filter_map(|&i| ticks.get(i)).sum::<f64>() / 100.0
+}

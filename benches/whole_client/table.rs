@@ -1,6 +1,7 @@
 //! Tables: medians with their range over repetitions, and ratios taken repetition by repetition.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// The figures of one repetition, by name.
 pub type Figures = BTreeMap<&'static str, f64>;
@@ -45,7 +46,8 @@ pub fn markdown(columns: &[Column], tools: &[Tool]) -> String {
     let mut out = format!("| tool | n | {} |\n|---|---|{}\n", heads.join(" | "), "---|".repeat(columns.len()));
     for tool in tools {
         let cells: Vec<String> = columns.iter().map(|c| cell(*c, tool, tools)).collect();
-        out.push_str(&format!("| {} | {} | {} |\n", tool.name, tool.runs.iter().filter(|run| !run.is_empty()).count(), cells.join(" | ")));
+        let n = tool.runs.iter().filter(|run| !run.is_empty()).count();
+        let _ = writeln!(out, "| {} | {n} | {} |", tool.name, cells.join(" | "));
     }
     out
 }
