@@ -267,7 +267,8 @@ mod tests {
         let recorder = Recorder::new(&scenario.slo, (Nanos::ZERO, Nanos::from_secs(1)), Nanos::from_secs(1));
         let mut summary = recorder.finish(Nanos::from_secs(1), ClientFacts::default(), Expectations::default());
         summary.validity.valid = valid;
-        summary.validity.warnings = vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), hint: String::new() }];
+        summary.validity.warnings =
+            vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), limit: String::new(), hint: String::new() }];
         summary.objectives = verdicts.iter().map(|&verdict| Objective { text: String::new(), measured: String::new(), verdict }).collect();
         let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
         RunDocument::new(manifest, scenario, summary)

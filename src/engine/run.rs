@@ -5,7 +5,7 @@ use super::limits;
 use super::live::Live;
 use super::maker::{Encoder, Maker};
 use super::pacer::{self, Turn};
-use super::selfcheck::{CpuWatch, LoopLag, drift_ppm};
+use super::selfcheck::{HostWatch, LoopLag, drift_ppm};
 use super::worker::{self, Outlets, WorkerReport};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
@@ -124,9 +124,9 @@ pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Re
     limits::raise_open_files(load.max_in_flight).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
     let threads = Threads::start(experiment, parts)?;
     let deadline = experiment.load_span() + load.drain.nanos();
-    let (kept, stopped_at, cpu) = keep_records(&threads, deadline, keeper);
+    let (kept, stopped_at, host) = keep_records(&threads, deadline, keeper);
     let wall = threads.clock.now();
-    let facts = threads.join(stopped_at, cpu)?;
+    let facts = threads.join(stopped_at, host)?;
     kept.map_err(|source| Error::Log { source })?;
     Ok(Report { wall, ..facts })
 }
@@ -173,7 +173,7 @@ impl Threads {
         Ok(Self { clock, live, records, stop, pacer, maker, workers: handles, cores, embedded })
     }
 
-    fn join(self, stopped_at: Option<Nanos>, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
+    fn join(self, stopped_at: Option<Nanos>, host: ClientFacts) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();
@@ -191,24 +191,22 @@ impl Threads {
         self.pacer.join().map_err(|_| Error::Panicked { what: "pacer" })?;
         self.maker.join().map_err(|_| Error::Panicked { what: "maker" })?;
         let client = ClientFacts {
-            cpu_s,
-            cpu_share,
-            cpu_share_max,
             loop_lag_p99_ms: lag.p99_ms(),
             cores: self.cores,
             workers,
             embedded_endpoint: self.embedded,
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
+            ..host
         };
         Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at })
     }
 }
 
 /// The caller's thread: keeps records until every thread has let go of its end, and stops what lasts too long.
-fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> (std::io::Result<()>, Option<Nanos>, (f64, f64, f64)) {
+fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> (std::io::Result<()>, Option<Nanos>, ClientFacts) {
     let (clock, live) = (&threads.clock, &threads.live);
-    let mut cpu = CpuWatch::start(clock.now(), threads.cores);
+    let watch = HostWatch::start(*clock, threads.cores);
     let mut result = Ok(());
     let mut stop_asked = None;
     let mut flushed = clock.now();
@@ -241,12 +239,11 @@ fn keep_records(threads: &Threads, deadline: Nanos, keeper: &mut dyn Keeper) -> 
             live.stop();
             threads.stop.send_replace(true);
         }
-        cpu.sample(now);
     }
     if result.is_ok() {
         result = keeper.flush();
     }
-    (result, stop_asked, cpu.finish(clock.now()))
+    (result, stop_asked, watch.finish())
 }
 
 /// Gives each released job to the next worker, or records it as shed when every slot is taken.
