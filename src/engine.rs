@@ -2,6 +2,7 @@
 //! and the caller's thread keeps the log. Nothing here waits for the endpoint before the next arrival is due.
 
 pub mod budget;
+pub mod ceiling;
 mod job;
 pub mod limits;
 pub mod live;
