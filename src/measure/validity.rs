@@ -62,9 +62,11 @@ pub struct Evidence<'a> {
 #[must_use]
 pub fn judge(e: &Evidence<'_>) -> Validity {
     let mut warnings = Vec::new();
-    outcome_warnings(e, &mut warnings);
     client::lateness(e, &mut warnings);
     client::own_limits(e, &mut warnings);
+    // Told before the outcomes: a client that is held up has its slots taken by its own delay, and the endpoint must not be blamed for it.
+    let is_client = warnings.iter().any(|w| w.severity == Severity::Invalid);
+    outcome_warnings(e, is_client, &mut warnings);
     token_warnings(e, &mut warnings);
     sample_warnings(e, &mut warnings);
     warnings.extend(steady::little(e));
@@ -89,7 +91,7 @@ fn grade(value: f64, limits: (f64, f64)) -> Option<(Severity, f64)> {
     }
 }
 
-fn outcome_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
+fn outcome_warnings(e: &Evidence<'_>, is_client: bool, out: &mut Vec<Warning>) {
     let a = e.accounting;
     if a.due == 0 {
         let hint = "lengthen load.measure or raise the rate";
@@ -106,7 +108,12 @@ fn outcome_warnings(e: &Evidence<'_>, out: &mut Vec<Warning>) {
         let message =
             format!("{} of {} requests ({:.2}%, limit {:.0}%) were not sent for lack of a slot", a.shed, a.due, share * 100.0, SHED_SHARE * 100.0);
         let limit = format!("share <= {:.0}%", SHED_SHARE * 100.0);
-        out.push(warning(severity, "shed", message, &limit, "raise load.max_in_flight, or lower the rate: the endpoint does not keep up"));
+        let hint = if is_client {
+            "the client itself was held up, which takes slots too: mend the reasons above first"
+        } else {
+            "raise load.max_in_flight, or lower the rate: the endpoint does not keep up"
+        };
+        out.push(warning(severity, "shed", message, &limit, hint));
     }
     if e.client.stopped_early {
         let hint = "the figures are of the part that ran; run it to its end before comparing";
@@ -420,6 +427,25 @@ mod tests {
         assert!(s.validity.warnings[0].message.contains("unreachable"));
         assert_eq!(found(&run(0, ClientFacts::default(), EXPECT, |_, _| {})), [(Severity::Invalid, "no-requests")]);
         assert_eq!(found(&client(|c| c.stopped_early = true)), [(Severity::Doubt, "stopped-early")]);
+    }
+
+    /// Slots that a held-up client keeps taken are not the endpoint's fault.
+    #[test]
+    fn a_shed_request_blames_the_endpoint_only_if_the_client_was_well() {
+        let hint = |stopped_s: f64| {
+            let facts = ClientFacts { stops: u32::from(stopped_s > 0.0), stopped_s, ..ClientFacts::default() };
+            let s = run(1000, facts, EXPECT, |seq, r| {
+                if seq % 50 == 0 {
+                    *r = RequestRecord::due(seq, Phase::Measure, r.intended, 100, 20);
+                }
+            });
+            let codes: Vec<String> = s.validity.warnings.iter().map(|w| w.code.clone()).collect();
+            (codes, s.validity.warnings.into_iter().find(|w| w.code == "shed").unwrap().hint)
+        };
+        assert!(hint(0.0).1.contains("the endpoint does not keep up"));
+        let (codes, told) = hint(9.0);
+        assert_eq!(codes, ["client-stopped", "shed"]);
+        assert!(told.contains("the client itself"), "{told}");
     }
 
     #[test]
