@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 mod demo;
+mod doctor;
 mod documents;
 mod embedded;
 mod endpoint;
@@ -62,6 +63,7 @@ fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
         Command::Plan(args) => plan::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Serve(args) => serve::run(args, printer),
+        Command::Doctor(args) => doctor::run(args, printer),
         Command::Endpoint(args) => endpoint::run(args, printer),
         Command::Report(args) => report::run(args, printer),
         Command::Schema(args) => documents::schema(args, printer),

@@ -3,6 +3,7 @@
 
 mod ahead;
 pub mod budget;
+pub mod ceiling;
 mod lane;
 pub mod limits;
 pub mod live;

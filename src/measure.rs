@@ -1,5 +1,6 @@
 //! `Summary`: the one thing that report, gate and planner read; folded from records in constant memory.
 
+pub mod client;
 pub mod document;
 pub mod histogram;
 pub mod hlog;

@@ -365,6 +365,7 @@ impl Work<'_> {
                 severity: Severity::Doubt,
                 code: "promise-out-of-reach".to_owned(),
                 message: to.sentence.clone(),
+                limit: String::new(),
                 hint: "raise plan.max_chunks, loosen [slo] or plan.promise; the request bodies show the largest size considered".to_owned(),
             });
             self.thumbs(None, to, progress);

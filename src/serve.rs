@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod counters;
 pub mod driver;
+pub mod null;
 mod prefix;
 mod refusal;
 mod routes;

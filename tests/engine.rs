@@ -5,8 +5,7 @@ use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::engine::live::Live;
 use plimsoll::engine::run::{Keeper, Parts, Report, run};
-use plimsoll::record::log::{Header, LogReader, LogWriter};
-use plimsoll::record::manifest::{EndpointIdentity, HostFacts, Manifest, SCHEMA_VERSION};
+use plimsoll::record::log;
 use plimsoll::record::outcome::{Group, Outcome};
 use plimsoll::record::request::RequestRecord;
 use plimsoll::scenario::check::check;
@@ -34,25 +33,12 @@ impl Keeper for Memory {
         if self.fail_after.is_some_and(|n| self.records.len() >= n) {
             return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
         }
-        self.records.extend(read(frames));
-        Ok(())
+        log::each_record(frames, |record| self.records.push(record)).map_err(std::io::Error::other)
     }
     fn flush(&mut self) -> std::io::Result<()> {
         self.flushes += 1;
         Ok(())
     }
-}
-
-/// The records of whole frames.
-fn read(frames: &[u8]) -> Vec<RequestRecord> {
-    let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
-    let mut log = LogWriter::create(Vec::new(), &Header { schema_version: SCHEMA_VERSION, manifest, experiment: serde_json::Value::Null }).unwrap();
-    log.append_frames(frames).unwrap();
-    let bytes = log.into_inner().unwrap();
-    let mut reader = LogReader::open(bytes.as_slice()).unwrap();
-    let records = std::iter::from_fn(|| reader.next_record().unwrap()).collect();
-    assert!(!reader.is_torn());
-    records
 }
 
 fn experiment(body: &str) -> Experiment {

@@ -101,6 +101,9 @@ pub struct Warning {
     pub code: String,
     /// What was seen, with its number and limit, in one sentence.
     pub message: String,
-    /// What the user can do about it.
+    /// The limit alone, `p99 <= 5 ms` for example; empty where there is none to keep.
+    #[serde(default)]
+    pub limit: String,
+    /// The remedy: what the user can do about it.
     pub hint: String,
 }

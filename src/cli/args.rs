@@ -70,6 +70,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Serves the simulated endpoint of a scenario over HTTP on 127.0.0.1.
     Serve(ServeArgs),
+    /// Measures what load this host can make, and says whether a scenario fits.
+    Doctor(DoctorArgs),
     /// Reads the Databricks control plane.
     #[command(subcommand)]
     Endpoint(EndpointCommand),
@@ -126,6 +128,9 @@ pub struct LoadArgs {
     /// Worker threads, 1 to 256 [default: one less than the cores, at least 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
+    /// Sends a load above the ceiling that `plimsoll doctor` measured for this host; the run will most likely be INVALID.
+    #[arg(long)]
+    pub allow_client_limit: bool,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,
@@ -229,6 +234,22 @@ pub struct ServeArgs {
     /// Ends by itself after this time, e.g. 10min.
     #[arg(long)]
     pub for_time: Option<String>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// A scenario that is to fit under the ceiling.
+    pub scenario: Option<PathBuf>,
+    /// Changes a value of it, e.g. `--set load.max_in_flight=200`; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Takes the saved ceiling of this host, if there is one, instead of measuring again.
+    #[arg(long)]
+    pub saved: bool,
+    /// Worker threads, 1 to 256 [default: as in `run`].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
 }
 
 /// `endpoint`.

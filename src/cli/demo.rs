@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DemoArgs, printer: Printer) -> Outcome {
     let mut experiment = scenario::from_text("scenarios/demo.toml", SCENARIO.as_bytes(), Path::new("."), &[], Seed(args.seed), printer)?;
     let recordings = scenario::material_by(&experiment, &mut |source| built_in(source))?;
     let signals = Signals::watch();
-    let loader = Loader { printer, signals: &signals, out: args.out.clone(), confirm_host: None, workers: None };
+    let loader = Loader { printer, signals: &signals, out: args.out.clone(), confirm_host: None, workers: None, allow_client_limit: true };
     let folder = results::new_folder(&args.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
 
     printer.talk("1/5 asking the endpoint's control plane what one chunk is");

@@ -6,11 +6,13 @@ use super::printer::Printer;
 use super::results::{self, RunFolder};
 use super::scenario::{self, Recordings};
 use super::signals::Signals;
-use super::{embedded, guard, progress};
+use super::{doctor, embedded, guard, progress};
 use crate::base::clock::Clock;
 use crate::client::auth::{self, Secret};
 use crate::client::control;
 use crate::engine::budget::{Budget, Exceeded};
+use crate::engine::ceiling::{self, Demand, Grade};
+use crate::engine::limits::{self, Allowance, Needs};
 use crate::engine::live::Live;
 use crate::engine::run::{self as engine, Parts};
 use crate::measure::document::RunDocument;
@@ -37,13 +39,22 @@ pub(crate) struct Loader<'a> {
     pub(crate) confirm_host: Option<String>,
     /// Worker threads, when asked for.
     pub(crate) workers: Option<u32>,
+    /// Loads above the ceiling of this host are sent all the same.
+    pub(crate) allow_client_limit: bool,
 }
 
 impl<'a> Loader<'a> {
     /// As the options say.
     #[must_use]
     pub(crate) fn new(args: &LoadArgs, printer: Printer, signals: &'a Signals) -> Self {
-        Self { printer, signals, out: args.out.clone(), confirm_host: args.confirm_host.clone(), workers: args.workers }
+        Self {
+            printer,
+            signals,
+            out: args.out.clone(),
+            confirm_host: args.confirm_host.clone(),
+            workers: args.workers,
+            allow_client_limit: args.allow_client_limit,
+        }
     }
 }
 
@@ -106,8 +117,21 @@ fn probe(experiment: &Experiment, ready: &Ready) -> Result<(), Failure> {
         .map_err(|e| Failure::from_error(Exit::Unreachable, &e))
 }
 
+/// Cores available to this process.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+}
+
+/// Worker threads when nobody asks for a number: a core is left for the pacer and the log.
+#[must_use]
+pub(crate) fn default_workers(cores: u32) -> u32 {
+    cores.saturating_sub(1).clamp(1, 16)
+}
+
 /// Loads once into a new run folder and writes everything. `label` names it in progress.
 pub(crate) fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
+    let schedule = Schedule::new(experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    check_host(&Demand::of(experiment, &schedule.expected()), experiment, loader)?;
     let folder = || results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &now_utc());
     once_in(folder, experiment, ready, loader, label)
 }
@@ -126,7 +150,7 @@ pub(crate) fn once_in(
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
     budget.check(&experiment).map_err(|e| refused(&e))?;
-    let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let cores = cores();
     let manifest = manifest(&experiment, ready, cores);
     let mut folder = RunFolder::create(folder()?, &experiment, &manifest)?;
     let live = Arc::new(Live::default());
@@ -136,7 +160,7 @@ pub(crate) fn once_in(
         book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, experiment.seed),
         counter: Some(counter(&ready.vocabulary)),
         token: ready.token.clone(),
-        workers: loader.workers.unwrap_or_else(|| cores.saturating_sub(1).clamp(1, 16)),
+        workers: loader.workers.unwrap_or_else(|| default_workers(cores)),
         cores,
         embedded: ready.endpoint.is_some(),
         live: Arc::clone(&live),
@@ -156,14 +180,46 @@ pub(crate) fn once_in(
 /// Refuses a series of loads that together exceed `[limits]`, before the first one starts.
 pub(crate) fn check_total(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>) -> Result<(), Failure> {
     let mut total: Option<Budget> = None;
+    let mut busiest: Option<Demand> = None;
     for step in steps {
         let schedule = Schedule::new(step, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
         let budget = Budget::of(step, schedule.expected());
+        let demand = Demand::of(step, &schedule.expected());
+        busiest = Some(busiest.map_or(demand.clone(), |b| if demand.requests_s > b.requests_s { demand } else { b }));
         total = Some(total.map_or(budget, |t| t.and(budget)));
     }
     let (Some(total), Some(first)) = (total, steps.first()) else { return Ok(()) };
     loader.printer.talk(&format!("{} load steps: {total}", steps.len()));
-    total.check(first).map_err(|e| refused(&e))
+    total.check(first).map_err(|e| refused(&e))?;
+    busiest.map_or(Ok(()), |demand| check_host(&demand, first, loader))
+}
+
+/// What this host allows and can: refused where it cannot work, told where it is doubtful. Nothing is said where nothing is known.
+fn check_host(demand: &Demand, experiment: &Experiment, loader: &Loader<'_>) -> Result<(), Failure> {
+    let in_flight = experiment.scenario.load.max_in_flight;
+    let needs = Needs { in_flight, connections: in_flight, requests_s: demand.requests_s };
+    for finding in limits::check(&needs, &Allowance::read()) {
+        if finding.is_refusal {
+            return Err(Failure::new(Exit::Refused, format!("refusing to start: {}", finding.message)).with_hint(finding.remedy));
+        }
+        loader.printer.talk(&format!("warning: {}; {}", finding.message, finding.remedy));
+    }
+    let Some(ceiling) = doctor::saved::read(&results::host_facts(cores())) else {
+        loader.printer.talk("note: the ceiling of this host is not known; `plimsoll doctor` measures it in ten seconds");
+        return Ok(());
+    };
+    let fit = ceiling::fit(demand, &ceiling);
+    let told: Vec<String> = fit.needs.iter().map(|n| format!("{:.0} of {:.0} {}", n.needed, n.ceiling, n.what)).collect();
+    let message = format!("this load takes {:.0}% of what this host can make ({})", fit.cores_share * 100.0, told.join(", "));
+    match fit.grade {
+        Grade::Fits => {}
+        Grade::DoesNotFit if !loader.allow_client_limit => {
+            return Err(Failure::new(Exit::Refused, format!("refusing to start: {message}: it would measure the client"))
+                .with_hint("lower the load, use a larger machine, measure again with `plimsoll doctor`, or say --allow-client-limit"));
+        }
+        Grade::AboveHalf | Grade::DoesNotFit => loader.printer.talk(&format!("warning: {message}: look at \"Is it the client?\" in the result")),
+    }
+    Ok(())
 }
 
 fn refused(exceeded: &Exceeded) -> Failure {
@@ -267,7 +323,8 @@ mod tests {
         let recorder = Recorder::new(&scenario.slo, (Nanos::ZERO, Nanos::from_secs(1)), Nanos::from_secs(1));
         let mut summary = recorder.finish(Nanos::from_secs(1), ClientFacts::default(), Expectations::default());
         summary.validity.valid = valid;
-        summary.validity.warnings = vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), hint: String::new() }];
+        summary.validity.warnings =
+            vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), limit: String::new(), hint: String::new() }];
         summary.objectives = verdicts.iter().map(|&verdict| Objective { text: String::new(), measured: String::new(), verdict }).collect();
         let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
         RunDocument::new(manifest, scenario, summary)

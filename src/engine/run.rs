@@ -6,7 +6,7 @@ use super::limits;
 use super::live::Live;
 use super::pacer;
 use super::renewal::Renewal;
-use super::selfcheck::{CpuWatch, LoopLag, drift_ppm};
+use super::selfcheck::{HostWatch, LoopLag, drift_ppm};
 use super::sink::{Backlog, Batch, Sink};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
@@ -130,9 +130,9 @@ pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Re
     limits::raise_open_files(load.max_in_flight).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
     let lanes = Lanes::start(experiment, parts)?;
     let deadline = experiment.load_span() + load.drain.nanos();
-    let (kept, stopped_at, cpu) = keep_log(&lanes, deadline, keeper);
+    let (kept, stopped_at, host) = keep_log(&lanes, deadline, keeper);
     let wall = lanes.clock.now();
-    let report = lanes.join(stopped_at, cpu)?;
+    let report = lanes.join(stopped_at, host)?;
     kept.map_err(|source| Error::Log { source })?;
     Ok(Report { wall, ..report })
 }
@@ -188,7 +188,7 @@ impl Lanes {
         Ok(Self { clock, live, cut: shared.cut, backlog, full, empty, threads, cores, embedded, _renewal: renewal })
     }
 
-    fn join(self, stopped_at: Option<Nanos>, (cpu_s, cpu_share, cpu_share_max): (f64, f64, f64)) -> Result<Report, Error> {
+    fn join(self, stopped_at: Option<Nanos>, host: ClientFacts) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
         let workers = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();
@@ -209,15 +209,14 @@ impl Lanes {
             }
         }
         let client = ClientFacts {
-            cpu_s,
-            cpu_share,
-            cpu_share_max,
             loop_lag_p99_ms: lag.p99_ms(),
             cores: self.cores,
             workers,
             embedded_endpoint: self.embedded,
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
+            log_backlog_max_bytes: self.backlog.most(),
+            ..host
         };
         let recorder = recorder.ok_or(Error::Panicked { what: "lane" })?;
         Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at, recorder })
@@ -230,9 +229,9 @@ fn recorder(experiment: &Experiment) -> Recorder {
 }
 
 /// The caller's thread: keeps the log until every lane has let go of its end, and ends what lasts too long.
-fn keep_log(lanes: &Lanes, deadline: Nanos, keeper: &mut dyn Keeper) -> (io::Result<()>, Option<Nanos>, (f64, f64, f64)) {
+fn keep_log(lanes: &Lanes, deadline: Nanos, keeper: &mut dyn Keeper) -> (io::Result<()>, Option<Nanos>, ClientFacts) {
     let (clock, live) = (&lanes.clock, &lanes.live);
-    let mut cpu = CpuWatch::start(clock.now(), lanes.cores);
+    let watch = HostWatch::start(*clock, lanes.cores);
     let mut result = Ok(());
     let mut stop_asked = None;
     let mut flushed = clock.now();
@@ -270,12 +269,11 @@ fn keep_log(lanes: &Lanes, deadline: Nanos, keeper: &mut dyn Keeper) -> (io::Res
             live.stop();
             lanes.cut.unfinished();
         }
-        cpu.sample(now);
     }
     if result.is_ok() {
         result = keeper.flush();
     }
-    (result, stop_asked, cpu.finish(clock.now()))
+    (result, stop_asked, watch.finish())
 }
 
 /// What a lane makes its client from.

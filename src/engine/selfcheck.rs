@@ -1,8 +1,11 @@
 //! What the client knows of itself: processor time, delay of its event loops, drift of its clocks.
 
+mod host;
+pub(crate) mod proc;
+
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
-use rustix::time::{ClockId, clock_gettime};
+pub(crate) use host::HostWatch;
 
 /// Period of the ticker that measures the delay of an event loop.
 pub(crate) const TICK: Nanos = Nanos::from_millis(10);
@@ -49,45 +52,6 @@ impl LoopLag {
         }
         0.0
     }
-}
-
-/// Processor time of this process and its largest share of the cores within a second.
-#[derive(Debug)]
-pub(crate) struct CpuWatch {
-    cores: f64,
-    began: (Nanos, f64),
-    last: (Nanos, f64),
-    share_max: f64,
-}
-
-impl CpuWatch {
-    pub(crate) fn start(now: Nanos, cores: u32) -> Self {
-        let here = (now, process_cpu_s());
-        Self { cores: f64::from(cores), began: here, last: here, share_max: 0.0 }
-    }
-
-    /// Looks at the processor time when a second has passed since the last look.
-    pub(crate) fn sample(&mut self, now: Nanos) {
-        let span = now.since(self.last.0).as_secs_f64();
-        if span >= 1.0 {
-            let cpu = process_cpu_s();
-            self.share_max = self.share_max.max((cpu - self.last.1) / (span * self.cores));
-            self.last = (now, cpu);
-        }
-    }
-
-    /// Seconds used, mean share, largest share in a second.
-    pub(crate) fn finish(&self, now: Nanos) -> (f64, f64, f64) {
-        let used = process_cpu_s() - self.began.1;
-        let span = now.since(self.began.0).as_secs_f64().max(1e-3);
-        let mean = used / (span * self.cores);
-        (used, mean, self.share_max.max(mean))
-    }
-}
-
-fn process_cpu_s() -> f64 {
-    let t = clock_gettime(ClockId::ProcessCPUTime);
-    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
 /// How far the wall clock moved against the monotonic clock since the start, parts per million.

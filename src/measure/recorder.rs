@@ -53,6 +53,38 @@ pub struct Recorder {
     in_flight: u128,
     /// Sum over requests due in the window of their time in flight, nanoseconds.
     in_system: u128,
+    edges: Edges,
+}
+
+/// What crosses the ends of the window: the difference between what was due in it and what happened in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edges {
+    /// In flight at its beginning.
+    open_at_start: u64,
+    /// In flight at its end.
+    open_at_end: u64,
+    /// Ended well inside it, whenever due.
+    completed: u64,
+    /// Due in it and sent after its end.
+    sent_after: u64,
+}
+
+impl Edges {
+    fn observe(&mut self, r: &RequestRecord, (start, end): (Nanos, Nanos)) {
+        let is_open = |at: Nanos| r.sent.is_some_and(|sent| sent < at && r.closed >= at);
+        self.open_at_start += u64::from(is_open(start));
+        self.open_at_end += u64::from(is_open(end));
+        self.completed += u64::from(r.is_ok() && start <= r.closed && r.closed < end);
+        let is_due = r.phase != Phase::Warmup && start <= r.intended && r.intended < end;
+        self.sent_after += u64::from(is_due && r.sent.is_some_and(|sent| sent >= end));
+    }
+
+    fn add(&mut self, other: Self) {
+        self.open_at_start += other.open_at_start;
+        self.open_at_end += other.open_at_end;
+        self.completed += other.completed;
+        self.sent_after += other.sent_after;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +123,7 @@ impl Recorder {
             series: Intervals::new(step),
             in_flight: 0,
             in_system: 0,
+            edges: Edges::default(),
         }
     }
 
@@ -98,6 +131,7 @@ impl Recorder {
     pub fn observe(&mut self, r: &RequestRecord) {
         self.observe_series(r);
         self.observe_tokens(r);
+        self.edges.observe(r, self.window);
         if let Some(sent) = r.sent {
             self.in_flight += u128::from(r.closed.min(self.window.1).since(sent.max(self.window.0)).0);
         }
@@ -136,6 +170,7 @@ impl Recorder {
         self.series.merge(&other.series);
         self.in_flight += other.in_flight;
         self.in_system += other.in_system;
+        self.edges.add(other.edges);
     }
 
     /// The figures. `wall`: the whole run, from load start to the end of the drain.
@@ -152,6 +187,7 @@ impl Recorder {
         let in_flight_mean = per_second(self.in_flight as f64 / 1e9, window_s);
         let latency = self.latency.distributions(&self.percentiles());
         let tokens = self.tokens.reconciliation();
+        let levels = self.series.in_flight_levels(self.window, validity::BACKLOG_BATCHES);
         let validity = validity::judge(&Evidence {
             accounting: a,
             latency: &latency,
@@ -160,8 +196,12 @@ impl Recorder {
             expect,
             client,
             window_s,
+            wall_s: wall.as_secs_f64(),
             in_flight_mean,
             in_system_mean: per_second(self.in_system as f64 / 1e9, window_s),
+            open: (self.edges.open_at_start, self.edges.open_at_end),
+            levels: &levels,
+            sent_after: self.edges.sent_after,
             lateness: &self.latency.lateness,
             service_p50: self.latency.service_median(),
         });
@@ -173,12 +213,13 @@ impl Recorder {
             accounting: a.clone(),
             offered_rate: per_second(a.due as f64, window_s),
             served_rate: per_second(a.ok as f64, window_s),
+            completed_rate: per_second(self.edges.completed as f64, window_s),
             in_flight_mean,
             in_flight_max: self.series.in_flight_max().max(in_flight_floor),
             throughput: self.received.throughput(window_s, wall.as_secs_f64()),
             latency,
             goodput: self.judge.goodput(window_s),
-            objectives: self.judge.objectives(|metric| self.latency.of(metric)),
+            objectives: self.judge.objectives(expect.streaming, |metric| self.latency.of(metric)),
             tokens,
             series: self.series.series(),
             validity,

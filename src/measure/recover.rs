@@ -54,13 +54,13 @@ pub fn recover<R: Read>(open: impl Fn() -> Result<R, std::io::Error>) -> Result<
     let client = ClientFacts { cores: manifest.host.cores, stopped_early: last < end, ..ClientFacts::default() };
     let mut summary = recorder.finish(last, client, Expectations::of(&scenario));
     let tail = if torn { "; a damaged tail was cut off" } else { "" };
-    summary.validity.warnings.push(Warning {
+    summary.validity.add(Warning {
         severity: Severity::Doubt,
         code: "recovered".to_owned(),
         message: format!("rebuilt from the log of a run that was cut: {records} requests until {last}{tail}"),
+        limit: String::new(),
         hint: "requests in flight at the cut and the client's own load are not known; run again before deciding on it".to_owned(),
     });
-    summary.validity.warnings.sort_by_key(|w| std::cmp::Reverse(w.severity));
     (manifest.finished, manifest.recovered) = (false, true);
     Ok((RunDocument::new(manifest, scenario, summary), recorder))
 }

@@ -131,6 +131,27 @@ impl Intervals {
         u32::try_from(most).unwrap_or(u32::MAX)
     }
 
+    /// Mean requests in flight over each of `parts` equal parts of `[start, end)`, from 16 looks an interval; empty when there are fewer looks
+    /// than parts.
+    #[must_use]
+    pub fn in_flight_levels(&self, (start, end): (Nanos, Nanos), parts: usize) -> Vec<f64> {
+        let place = |at: Nanos| usize::try_from(u128::from(at.0) * LOOKS as u128 / u128::from(self.step)).unwrap_or(usize::MAX);
+        let (first, last) = (place(start), place(end));
+        let n = last.saturating_sub(first);
+        if parts == 0 || n < parts {
+            return Vec::new();
+        }
+        let mut level: i64 = self.in_flight_change.iter().take(first).sum();
+        let mut sums = vec![(0.0, 0_u32); parts];
+        for look in first..last {
+            level += self.in_flight_change.get(look).copied().unwrap_or(0);
+            let part = &mut sums[(look - first) * parts / n];
+            part.0 += level as f64;
+            part.1 += 1;
+        }
+        sums.into_iter().map(|(sum, looks)| sum / f64::from(looks)).collect()
+    }
+
     /// The points of the series.
     #[must_use]
     pub fn series(&self) -> Series {
@@ -290,6 +311,8 @@ mod tests {
         assert_eq!((p[2].input_tok_s, p[2].ttft_p95_ms), (70.0, None));
         assert!((p[2].ttft_p50_ms.unwrap() / 400.0 - 1.0).abs() < 0.008);
         assert_eq!(s.in_flight_max(), 2);
+        assert_eq!(s.in_flight_levels((SECOND, Nanos::from_secs(3)), 2), [1.0 + 3.0 / 16.0, 0.5]);
+        assert_eq!(s.in_flight_levels((SECOND, Nanos::from_millis(1_100)), 2), [0.0; 0]);
     }
 
     #[test]

@@ -132,10 +132,11 @@ impl Judge {
         Goodput { good: self.good, share: per(self.due as f64), rate: per(window_s) }
     }
 
-    /// Every objective with its verdict. `histogram` gives that of a metric's values over good answers.
+    /// Every objective with its verdict. `histogram` gives that of a metric's values over good answers. Without `streaming` the instant of a token is
+    /// not seen, and what speaks of it stays undecided.
     #[must_use]
-    pub fn objectives<'a>(&self, histogram: impl Fn(Metric) -> &'a Histogram) -> Vec<Objective> {
-        let latency = self.terms.iter().map(|counted| self.latency_objective(counted, histogram(counted.term.metric)));
+    pub fn objectives<'a>(&self, streaming: bool, histogram: impl Fn(Metric) -> &'a Histogram) -> Vec<Objective> {
+        let latency = self.terms.iter().map(|counted| self.latency_objective(counted, streaming, histogram(counted.term.metric)));
         let errors = self.slo.errors.map(|bound| {
             let share = self.errors as f64 / self.due as f64;
             self.share_objective(format!("errors <= {bound}"), self.errors, share <= bound.0)
@@ -155,12 +156,15 @@ impl Judge {
         Objective { text, measured: format!("{percent:.2}% ({count} of {})", self.due), verdict: verdict(kept) }
     }
 
-    fn latency_objective(&self, counted: &Counted, values: &Histogram) -> Objective {
+    fn latency_objective(&self, counted: &Counted, streaming: bool, values: &Histogram) -> Objective {
         let Term { metric, percentile, bound } = counted.term;
         let bound = bound.nanos();
         let text = format!("{} {percentile} <= {bound}", metric.label());
         let Reach { answered, missed } = self.reach[place(metric)];
         let undecided = |measured: String| Objective { text: text.clone(), measured, verdict: ObjectiveVerdict::Undecided };
+        if !streaming && metric != Metric::E2e {
+            return undecided("n/a (not streamed)".to_owned());
+        }
         let needed = percentile.samples_needed();
         let (population, rank_all) = if metric == Metric::Itl {
             // A request that failed is taken to have had as many gaps as the mean good one, all of them infinite.
@@ -234,10 +238,10 @@ mod tests {
     fn a_value_on_the_bound_is_within_it_and_one_nanosecond_more_is_not() {
         let bound = 800_000_000;
         let (on, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound); 20], 0);
-        let told = &on.objectives(|_| &values)[0];
+        let told = &on.objectives(true, |_| &values)[0];
         assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::Met, "800 ms"));
         let (over, values) = judge(r#"{"ttft": {"p50": "800ms"}}"#, &[ttft(bound + 1); 20], 0);
-        let told = &over.objectives(|_| &values)[0];
+        let told = &over.objectives(true, |_| &values)[0];
         assert_eq!((told.verdict, told.measured.as_str()), (ObjectiveVerdict::NotMet, "just above 800 ms"));
     }
 
@@ -246,11 +250,25 @@ mod tests {
         let slo = r#"{"ttft": {"p50": "800ms"}}"#;
         let measured = |good: &[Latency], missed| {
             let (judge, values) = judge(slo, good, missed);
-            judge.objectives(|_| &values).remove(0).measured
+            judge.objectives(true, |_| &values).remove(0).measured
         };
         assert_eq!(measured(&[], 0), "n/a (need >= 20)");
         assert_eq!(measured(&[Latency::default(); 30], 3), "n/a (no values)");
         assert_eq!(measured(&[], 30), "infinite (30 of 30 did not end well)");
+    }
+
+    /// The whole answer comes at once: its end says nothing about the first token, neither that it came in time nor that it did not.
+    #[test]
+    fn without_streaming_only_the_end_of_an_answer_is_judged() {
+        for bound in ["1h", "1ms"] {
+            let slo =
+                format!(r#"{{"ttft": {{"p50": "{bound}"}}, "tpot": {{"p50": "{bound}"}}, "itl": {{"p50": "{bound}"}}, "e2e": {{"p50": "1h"}}}}"#);
+            let second = Some(Nanos::from_secs(1));
+            let (judge, values) = judge(&slo, &[Latency { ttft: second, tpot: second, itl_mean: second, e2e: second }; 30], 0);
+            let told: Vec<_> = judge.objectives(false, |_| &values).into_iter().map(|o| (o.measured, o.verdict)).collect();
+            assert!(told[..3].iter().all(|t| *t == ("n/a (not streamed)".to_owned(), ObjectiveVerdict::Undecided)), "{told:?}");
+            assert_eq!(told[3].1, ObjectiveVerdict::Met);
+        }
     }
 
     /// Of 4 gaps 3 are within; 1 of 2 requests failed: of 8 gaps 3 are within, so p37.5 is kept and p37.6 is not.
@@ -268,7 +286,7 @@ mod tests {
                 values.record_n(Nanos::from_millis(gap).0, tokens);
             }
         }
-        let verdicts: Vec<_> = judge.objectives(|_| &values).into_iter().map(|o| o.verdict).collect();
+        let verdicts: Vec<_> = judge.objectives(true, |_| &values).into_iter().map(|o| o.verdict).collect();
         assert_eq!(verdicts, [ObjectiveVerdict::Met, ObjectiveVerdict::NotMet]);
     }
 }

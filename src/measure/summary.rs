@@ -1,6 +1,7 @@
 //! `Summary`: the figures of one run, ready to print. Times in milliseconds, rates per second; every figure has its sample size.
 
-use crate::base::diag::Warning;
+pub use super::client::ClientFacts;
+use crate::base::diag::{Severity, Warning};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,8 +17,11 @@ pub struct Summary {
     pub accounting: Accounting,
     /// Requests due per second of the window.
     pub offered_rate: f64,
-    /// Requests of the window that ended well, per second of the window.
+    /// Requests due in the window that ended well, however late, per second of the window.
     pub served_rate: f64,
+    /// Requests that ended well inside the window, whenever they were due, per second of the window: what the endpoint really completes.
+    #[serde(default)]
+    pub completed_rate: f64,
     /// Time-average of requests in flight in the window.
     pub in_flight_mean: f64,
     /// Most requests in flight at once.
@@ -270,33 +274,76 @@ pub struct SeriesPoint {
 /// Is this run to be trusted?
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validity {
+    /// The verdict in a word.
+    #[serde(default)]
+    pub verdict: Verdict,
     /// No warning is of severity `invalid`.
     pub valid: bool,
-    /// Reasons to doubt.
+    /// Reasons to doubt, the gravest first.
     pub warnings: Vec<Warning>,
+    /// Due to handed to the socket: median, ms; absent if the sample is too small.
+    #[serde(default)]
+    pub client_wait_p50_ms: Option<f64>,
+    /// Due to handed to the socket: 99th percentile, ms; absent if the sample is too small.
+    #[serde(default)]
+    pub client_wait_p99_ms: Option<f64>,
     /// What the client knows of itself.
     pub client: ClientFacts,
 }
 
-/// What the client knows of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ClientFacts {
-    /// CPU seconds used by this process during load, embedded endpoint included if it ran inside.
-    pub cpu_s: f64,
-    /// Mean share of the cores available, 0 to 1.
-    pub cpu_share: f64,
-    /// Largest share in a second.
-    pub cpu_share_max: f64,
-    /// Delay of a 10 ms ticker in the client's own event loop, 99th percentile, ms.
-    pub loop_lag_p99_ms: f64,
-    /// Cores available.
-    pub cores: u32,
-    /// Worker threads of the engine.
-    pub workers: u32,
-    /// The simulated endpoint ran inside this process.
-    pub embedded_endpoint: bool,
-    /// Whole run stopped early (Ctrl-C).
-    pub stopped_early: bool,
-    /// Wall clock against monotonic clock over the run, parts per million.
-    pub clock_drift_ppm: f64,
+/// Whether a run's figures are about the endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// No reason to doubt.
+    #[default]
+    Valid,
+    /// Doubts, and nothing that forbids the use of the figures.
+    Suspect,
+    /// The run measured something else than the endpoint.
+    Invalid,
+}
+
+impl Verdict {
+    /// `VALID`, `SUSPECT` or `INVALID`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "VALID",
+            Self::Suspect => "SUSPECT",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+impl Validity {
+    /// The verdict that `warnings` come to; they are put in order, the gravest first.
+    #[must_use]
+    pub fn of(warnings: Vec<Warning>, client: ClientFacts) -> Self {
+        let mut validity = Self { warnings, client, ..Self::default() };
+        validity.settle();
+        validity
+    }
+
+    /// One more warning, which may change the verdict.
+    pub fn add(&mut self, warning: Warning) {
+        self.warnings.push(warning);
+        self.settle();
+    }
+
+    /// `VALID`, `SUSPECT` or `INVALID`; `valid` decides, so that a run once marked is never shown as better.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        if self.valid { self.verdict.word() } else { Verdict::Invalid.word() }
+    }
+
+    fn settle(&mut self) {
+        self.warnings.sort_by_key(|w| std::cmp::Reverse(w.severity));
+        self.verdict = match self.warnings.first().map(|w| w.severity) {
+            Some(Severity::Invalid) => Verdict::Invalid,
+            Some(Severity::Doubt) => Verdict::Suspect,
+            Some(Severity::Note) | None => Verdict::Valid,
+        };
+        self.valid = self.verdict != Verdict::Invalid;
+    }
 }

@@ -99,7 +99,7 @@ pub fn doubts(world: &World<'_>, slo: &Slo, demand: &Demand, capacity: &Capacity
     let plan = world.plan;
     let mut warnings = Vec::new();
     let mut warn = |severity, code: &str, message: String, hint: &str| {
-        warnings.push(Warning { severity, code: code.to_owned(), message, hint: hint.to_owned() });
+        warnings.push(Warning { severity, code: code.to_owned(), message, limit: String::new(), hint: hint.to_owned() });
     };
     let promised = plan.promise.requests.0;
     if capacity.tok_s <= 0.0 {

@@ -195,6 +195,22 @@ impl<R: Read> LogReader<R> {
     }
 }
 
+/// The records of whole frames, as [`append_frame`] wrote them: what a keeper of a log is given.
+///
+/// # Errors
+/// [`Error::Io`] for bytes that are not whole frames.
+pub fn each_record(frames: &[u8], mut take: impl FnMut(RequestRecord)) -> Result<(), Error> {
+    let (mut input, mut payload) = (frames, Vec::new());
+    loop {
+        match read_frame(&mut input, &mut payload)? {
+            Frame::End => return Ok(()),
+            Frame::Whole => take(postcard::from_bytes(&payload).map_err(io::Error::other)?),
+            Frame::Torn => return Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+}
+
+
 fn checksum(length: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length.to_le_bytes());

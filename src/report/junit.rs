@@ -19,6 +19,7 @@ pub fn run(doc: &RunDocument) -> String {
         let values: Vec<String> = figure.values.iter().map(|(label, value)| format!("{label} {value}").trim().to_owned()).collect();
         suite.add_property(Property::new(clean(&figure.name), clean(&values.join(", "))));
     }
+    suite.add_property(Property::new("validity", s.validity.word()));
     suite.add_test_case(validity(doc));
     for objective in &s.objectives {
         suite.add_test_case(case(doc, objective));

@@ -28,6 +28,7 @@ pub fn run(doc: &RunDocument) -> String {
     if !errors.rows.is_empty() {
         table(&mut out, &errors);
     }
+    let _ = write!(out, "\nIs it the client? {}\n", text(&run_content::client(s)));
     warnings(&mut out, &s.validity.warnings);
     let m = &doc.manifest;
     let _ =

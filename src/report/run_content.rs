@@ -22,7 +22,11 @@ pub fn figures(s: &Summary) -> Vec<Figure> {
     vec![
         Figure {
             name: "Request rate".to_owned(),
-            values: vec![("offered".to_owned(), pair(s.offered_rate)), ("served".to_owned(), pair(s.served_rate))],
+            values: vec![
+                ("offered".to_owned(), pair(s.offered_rate)),
+                ("served".to_owned(), pair(s.served_rate)),
+                ("completed in the window".to_owned(), pair(s.completed_rate)),
+            ],
             note: format!(
                 "{} due; in flight: mean {}, most {}",
                 plural(a.due, "request", "requests"),
@@ -100,6 +104,29 @@ pub fn objective_note(s: &Summary) -> String {
     )
 }
 
+/// The verdict on the client and the figures that it rests on, in one line.
+#[must_use]
+pub fn client(s: &Summary) -> String {
+    let c = &s.validity.client;
+    let sent = percentile_pair(&s.latency.lateness);
+    let mut parts = vec![
+        format!("sent late {sent}"),
+        format!("event loop late {} ms (p99)", real(c.loop_lag_p99_ms)),
+        format!("CPU mean {}, busiest second {} of {}", share(c.cpu_share), share(c.cpu_share_max), plural(u64::from(c.cores), "core", "cores")),
+    ];
+    if c.stops > 0 {
+        parts.push(format!("stood still {}", span(c.stopped_s)));
+    }
+    if let Some(seconds) = c.throttled_s.filter(|s| *s > 0.0) {
+        parts.push(format!("held back by its control group {}", span(seconds)));
+    }
+    format!("{}: {}.", s.validity.word(), parts.join("; "))
+}
+
+fn percentile_pair(d: &Distribution) -> String {
+    format!("p50 {}, p99 {}", percentile(d, "p50"), percentile(d, "p99"))
+}
+
 /// What the client knows of itself, and why it matters.
 #[must_use]
 pub fn validity(s: &Summary) -> Table {
@@ -107,14 +134,43 @@ pub fn validity(s: &Summary) -> Table {
     let clipped: u64 = [&s.latency.ttft, &s.latency.tpot, &s.latency.itl, &s.latency.e2e].iter().map(|d| d.clipped).sum();
     let mut table = Table::new(&["Check", "Found", "Why it matters"]);
     let mut row = |check: &str, found: String, why: &str| table.rows.push(vec![check.to_owned(), found, why.to_owned()]);
-    let lateness = format!("p50 {}, p99 {}", percentile(&s.latency.lateness, "p50"), percentile(&s.latency.lateness, "p99"));
-    row("Schedule lateness (sent - intended)", lateness, "A late client loads the endpoint with something else than the schedule.");
+    let known = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), count);
+    let share_of = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), share);
+    row("Verdict", s.validity.word().to_owned(), "VALID, SUSPECT (doubts) or INVALID (the client was measured, not the endpoint).");
+    row(
+        "Wait inside the client (due to socket)",
+        percentile_pair(&s.latency.lateness),
+        "A late client loads the endpoint with something else than the schedule. It is in every latency.",
+    );
     row(
         "Client CPU",
-        format!("mean {}, busiest second {} of {}", share(c.cpu_share), share(c.cpu_share_max), plural(u64::from(c.cores), "core", "cores")),
+        format!(
+            "mean {}, busiest second {} of {}; above 80% in {} of seconds",
+            share(c.cpu_share),
+            share(c.cpu_share_max),
+            plural(u64::from(c.cores), "core", "cores"),
+            share(c.cpu_windows_above_80)
+        ),
         "A busy client adds its own delay to every latency.",
     );
+    let held = c.throttled_s.map_or_else(|| "unknown".to_owned(), |t| if t > 0.0 { span(t) } else { "no".to_owned() });
+    row(
+        "Held back: waiting for a core, control group, hypervisor",
+        format!("{}, {held}, {}", share_of(c.cpu_wait_share), share_of(c.steal_share)),
+        "Time in which the client would have run and could not.",
+    );
+    let stops = if c.stops == 0 { "no".to_owned() } else { format!("{} times, {} in all", count(u64::from(c.stops)), span(c.stopped_s)) };
+    row("Stood still", stops, "A stopped or suspended client takes its own pause for the endpoint's.");
     row("Event loop lag, p99", format!("{} ms", real(c.loop_lag_p99_ms)), "How late the client notices a token.");
+    row(
+        "Disk reads, swap, network drops, resent segments",
+        format!("{}, {}, {}, {}", known(c.major_faults), known(c.swapped_in_pages), known(c.net_drops), known(c.retransmits)),
+        "Counted on this machine during the load: each is a delay that is not the endpoint's.",
+    );
+    row("Records waiting for the log, most", format!("{} KiB", count(c.log_backlog_max_bytes >> 10)), "A slow disk must not slow the load.");
+    if let Some(wait) = c.stream_wait_p99_ms {
+        row("Wait for a free HTTP/2 stream, p99", format!("{} ms", real(wait)), "Inside the client, and in every latency.");
+    }
     row("Not sent for lack of a slot", count(s.accounting.shed), "These requests count as misses; the offered load was not reached.");
     row("Latencies above the range", count(clipped), "They are counted at the end of the range, so the largest values are understated.");
     row("Clock drift", format!("{} ppm", real(c.clock_drift_ppm)), "Wall clock against monotonic clock: a jump or a suspended machine shows here.");

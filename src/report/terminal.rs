@@ -45,6 +45,8 @@ pub fn run(doc: &RunDocument, paint: Paint) -> String {
         screen.heading("Notes");
         screen.table(&notes);
     }
+    screen.heading("Is it the client?");
+    screen.line(&run_content::client(s));
     screen.warnings(&s.validity.warnings);
     screen.blank();
     screen.line(&run_content::accounting(s));

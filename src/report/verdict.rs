@@ -8,13 +8,13 @@ use crate::planner::recommendation::Recommendation;
 /// How a run stands, from the worst that can be said of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Valid, every objective met.
+    /// Not invalid, every objective met.
     Good,
-    /// Valid, and nothing was asked of it.
+    /// Not invalid, and nothing was asked of it.
     NoObjectives,
-    /// Valid, but too few values to judge an objective.
+    /// Not invalid, but too few values to judge an objective.
     Undecided,
-    /// Valid, an objective was not met.
+    /// Not invalid, an objective was not met.
     Missed,
     /// The run measured something else than the endpoint.
     Invalid,
@@ -79,6 +79,7 @@ pub fn of_run(summary: &Summary) -> Verdict {
     } else {
         String::new()
     };
+    let kind = if doubts > 0 { "Suspect run" } else { "Valid run" };
     let sentence = match standing {
         Standing::Invalid => {
             let reasons: Vec<&str> =
@@ -86,18 +87,18 @@ pub fn of_run(summary: &Summary) -> Verdict {
             let reason = if reasons.is_empty() { "the run is marked invalid".to_owned() } else { reasons.join("; ") };
             format!("This run does not measure the endpoint: {}. Do not use its figures.", reason.trim_end_matches('.'))
         }
-        Standing::NoObjectives => format!("Valid run over {sample}; the scenario sets no objectives.{doubt}"),
-        Standing::Good if n == 1 => format!("Valid run over {sample}; the objective is met: {}.{doubt}", of(ObjectiveVerdict::Met)),
-        Standing::Good => format!("Valid run over {sample}; all {n} objectives are met: {}.{doubt}", of(ObjectiveVerdict::Met)),
+        Standing::NoObjectives => format!("{kind} over {sample}; the scenario sets no objectives.{doubt}"),
+        Standing::Good if n == 1 => format!("{kind} over {sample}; the objective is met: {}.{doubt}", of(ObjectiveVerdict::Met)),
+        Standing::Good => format!("{kind} over {sample}; all {n} objectives are met: {}.{doubt}", of(ObjectiveVerdict::Met)),
         Standing::Missed => {
             let missed = summary.objectives.iter().filter(|o| o.verdict == ObjectiveVerdict::NotMet).count();
             format!(
-                "Valid run over {sample}; {missed} of {} not met: {}.{doubt}",
+                "{kind} over {sample}; {missed} of {} not met: {}.{doubt}",
                 plural(n as u64, "objective", "objectives"),
                 of(ObjectiveVerdict::NotMet)
             )
         }
-        Standing::Undecided => format!("Valid run over {sample}, too few to judge {}.{doubt}", of(ObjectiveVerdict::Undecided)),
+        Standing::Undecided => format!("{kind} over {sample}, too few to judge {}.{doubt}", of(ObjectiveVerdict::Undecided)),
     };
     Verdict { standing, sentence }
 }

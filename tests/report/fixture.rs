@@ -108,6 +108,7 @@ pub(crate) fn run(rate: f64, slots: usize, seed: u64) -> RunDocument {
         embedded_endpoint: false,
         stopped_early: false,
         clock_drift_ppm: 2.1,
+        ..ClientFacts::default()
     };
     let summary = recorder.finish(Nanos::from_secs(151), client, Expectations::of(&scenario));
     let host = HostFacts { os: "linux".into(), arch: "x86_64".into(), cores: 2, cpu_model: "AMD EPYC 7B13".into(), memory_bytes: 8_589_934_592 };
@@ -266,6 +267,7 @@ pub(crate) fn plan() -> Recommendation {
             severity: Severity::Doubt,
             code: "lag-assumed".into(),
             message: "the scale-up lag of 5 min is assumed, not measured".into(),
+            limit: String::new(),
             hint: "measure it with plimsoll endpoint resize and wait, or try the plan at twice the lag".into(),
         }],
         effort: Effort { candidates: 13, periods: 780, requests: 276_000_000 },

@@ -23,6 +23,7 @@ struct RunPage {
     kpis: String,
     accounting: String,
     objectives: String,
+    client: String,
     warnings: String,
     validity: String,
     percentiles: String,
@@ -57,6 +58,7 @@ pub fn run_page(doc: &RunDocument, extras: &RunExtras) -> String {
         } else {
             part::sentences(&content::objectives(s), "Objectives") + &paragraph(&content::objective_note(s))
         },
+        client: paragraph(&content::client(s)),
         warnings: trust(doc),
         validity: part::sentences(&content::validity(s), "Checks of the client"),
         percentiles: part::chart(&figures::percentiles(s, slo)),
