@@ -230,7 +230,7 @@ fn refused(exceeded: &Exceeded) -> Failure {
 /// Counts tokens of received text, for servers that report no usage.
 fn counter(vocabulary: &Arc<Vocabulary>) -> crate::protocol::timeline::Counter {
     let vocabulary = Arc::clone(vocabulary);
-    Arc::new(move |text: &str| vocabulary.count(text))
+    crate::protocol::timeline::remembered(Arc::new(move |text: &str| vocabulary.count(text)))
 }
 
 fn failed(error: &engine::Error, folder: &Path) -> Failure {

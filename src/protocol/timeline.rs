@@ -3,6 +3,7 @@
 //! Drivers call `head`, `bytes` for every piece, then `end` or `fail`, then `finish`. Instants are those of arrival, taken before anything is
 //! parsed. The class of the outcome is decided here, so that every driver decides alike.
 
+mod counted;
 mod fold;
 mod template;
 
@@ -14,6 +15,7 @@ use crate::base::time::Nanos;
 use crate::record::outcome::Outcome;
 use crate::record::request::{RequestRecord, TokenSource};
 use crate::scenario::target::Task;
+pub use counted::remembered;
 use fold::{Arriving, Fold};
 use http::HeaderMap;
 use std::sync::Arc;
