@@ -87,12 +87,16 @@ pub(crate) fn due(record: &mut RequestRecord, arrival: &Arrival) {
 struct Slot {
     job: Cell<Option<Job>>,
     waker: RefCell<Option<Waker>>,
+    /// Its task sleeps; otherwise it is the one that runs, and looks for a job before it does.
+    is_asleep: Cell<bool>,
 }
 
 impl Slot {
     fn give(&self, job: Job) {
         self.job.set(Some(job));
-        if let Some(waker) = &*self.waker.borrow() {
+        if self.is_asleep.replace(false)
+            && let Some(waker) = &*self.waker.borrow()
+        {
             waker.wake_by_ref();
         }
     }
@@ -105,6 +109,7 @@ impl Slot {
         if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *known = Some(cx.waker().clone());
         }
+        self.is_asleep.set(true);
         Poll::Pending
     }
 }

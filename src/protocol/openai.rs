@@ -177,9 +177,15 @@ fn body(target: &Target, output_tokens: u32, prompt: &str, stream: bool) -> Byte
         top_logprobs: target.top_logprobs.filter(|_| is_chat),
         ignore_eos: (generates && target.ignore_eos).then_some(true),
     };
-    let written =
-        if target.extra_body.is_empty() { serde_json::to_vec(&body) } else { merged(&body, target).and_then(|all| serde_json::to_vec(&all)) };
-    Bytes::from(written.expect("strings, numbers and maps with string keys are always JSON"))
+    // Room for the prompt with its escapes, so that it is not moved while it is written.
+    let mut written = Vec::with_capacity(prompt.len() + prompt.len() / 16 + 256);
+    let result = if target.extra_body.is_empty() {
+        serde_json::to_writer(&mut written, &body)
+    } else {
+        merged(&body, target).and_then(|all| serde_json::to_writer(&mut written, &all))
+    };
+    result.expect("strings, numbers and maps with string keys are always JSON");
+    Bytes::from(written)
 }
 
 fn merged(body: &Body<'_>, target: &Target) -> serde_json::Result<Value> {
