@@ -159,7 +159,8 @@ fn case(
 ) -> Result<Case, String> {
     let mut clients = vec![Client { name: "**plimsoll**".to_owned(), kind: Kind::Ours(Load { scenario, set }) }];
     let (mut absent, mut unable) = (Vec::new(), Vec::new());
-    for (name, maker) in PEERS {
+    let only = &stage.options.only;
+    for (name, maker) in PEERS.into_iter().filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name)) {
         let Some(program) = find(name, stage.options.peers.as_deref()) else {
             absent.push(name);
             continue;
@@ -174,7 +175,7 @@ fn case(
     }
     let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let about = format!("Judged by the server's log alone. Cannot do this: {}. Absent here: {}.", list(&unable), list(&absent));
-    Ok(Case { title: title.to_owned(), about, answer: job.answer, clients, limit: Duration::from_mins(2), columns, figures })
+    Ok(Case { title: title.to_owned(), about, answer: job.answer, clients, limit: Duration::from_mins(4), columns, figures })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "ends functions that may fail or may be unable")]
