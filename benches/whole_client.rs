@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let result = match args.first().map(String::as_str) {
         Some("serve") => server::main(),
+        Some("hold") => process::hold(&args[1..]),
         Some("bare") => bare::main(&args[1..]),
         _ => bench::main(&args),
     };

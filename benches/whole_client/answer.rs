@@ -93,7 +93,7 @@ impl Parts {
 
 fn head(is_chat: bool) -> String {
     let (id, object) = if is_chat { ("chatcmpl", "chat.completion.chunk") } else { ("cmpl", "text_completion") };
-    format!("\"id\":\"{id}-5f0c3d4a9b8e4f7c8a1b2c3d4e5f6071\",\"object\":\"{object}\",\"created\":1767225600,\"model\":\"null\"")
+    format!("\"id\":\"{id}-5f0c3d4a9b8e4f7c8a1b2c3d4e5f6071\",\"object\":\"{object}\",\"created\":1767225600,\"model\":\"bench\"")
 }
 
 fn event(is_chat: bool, delta: &str, text: &str, finish: &str) -> String {
@@ -106,15 +106,15 @@ fn event(is_chat: bool, delta: &str, text: &str, finish: &str) -> String {
 }
 
 /// The small reply that is not streamed.
-pub const REPLY: &str = r#"{"id":"chatcmpl-5f0c3d4a9b8e4f7c8a1b2c3d4e5f6071","object":"chat.completion","created":1767225600,"model":"null","choices":[{"index":0,"message":{"role":"assistant","content":" token"},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":32,"total_tokens":33,"completion_tokens":1}}"#;
+pub const REPLY: &str = r#"{"id":"chatcmpl-5f0c3d4a9b8e4f7c8a1b2c3d4e5f6071","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":" token"},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":32,"total_tokens":33,"completion_tokens":1}}"#;
 
 /// What a list of models says: our client looks before it loads, peers ask for a name.
-pub const MODELS: &str = r#"{"object":"list","data":[{"id":"null","object":"model","created":1767225600,"owned_by":"bench"}]}"#;
+pub const MODELS: &str = r#"{"object":"list","data":[{"id":"bench","object":"model","created":1767225600,"owned_by":"bench"}]}"#;
 
 /// The request that bare loops and peers send: 32 words, which no answer depends on.
 pub fn body(answer: Answer) -> String {
     let prompt = "word ".repeat(32);
     let stream = if answer.tokens > 0 { ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" } else { "" };
     let tokens = answer.tokens.max(1);
-    format!("{{\"model\":\"null\",\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}],\"max_tokens\":{tokens}{stream}}}", prompt.trim_end())
+    format!("{{\"model\":\"bench\",\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}],\"max_tokens\":{tokens}{stream}}}", prompt.trim_end())
 }

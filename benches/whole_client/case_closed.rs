@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// Columns of a.
 pub const REPLIES: &[Column] = &[
+    Figure("requests", "requests", Human),
     Figure("requests/s", "rate", Human),
     Ratio("ours / it", "rate"),
     Figure("client CPU us / request", "cpu", Fixed(1)),
@@ -22,6 +23,7 @@ pub const REPLIES: &[Column] = &[
 
 /// Columns of b and c.
 pub const TOKENS: &[Column] = &[
+    Figure("requests", "requests", Human),
     Figure("tokens/s", "rate", Human),
     Ratio("ours / it", "rate"),
     Figure("client CPU us / token", "cpu", Fixed(2)),
@@ -46,7 +48,7 @@ pub const OVERHEAD: &[Column] = &[
 ];
 
 /// Seconds under load of a, b and c.
-pub fn seconds(stage: &Stage) -> u32 {
+fn seconds(stage: &Stage) -> u32 {
     if stage.options.quick { 2 } else { 5 }
 }
 
@@ -99,6 +101,7 @@ pub fn throughput(measured: &Measured) -> Figures {
     let Measured { ran, truth, claim, .. } = measured;
     let per_unit = |seconds: f64| seconds * 1e6 / truth.units.max(1) as f64;
     let mut figures = Figures::from([
+        ("requests", truth.requests as f64),
         ("rate", truth.rate),
         ("cpu", per_unit(ran.cpu_s)),
         ("busy", truth.busy),

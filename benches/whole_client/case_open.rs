@@ -65,6 +65,7 @@ const MEMORY: &[Column] = &[
 
 /// Columns of d by the server's log alone, Poisson arrivals.
 pub const POISSON_BY_SERVER: &[Column] = &[
+    Figure("requests", "requests", Human),
     Figure("rate", "rate", Fixed(1)),
     Figure("CoV", "cov", Fixed(3)),
     Figure("KS D", "ks", Fixed(4)),
@@ -78,6 +79,7 @@ pub const POISSON_BY_SERVER: &[Column] = &[
 
 /// The same for constant arrivals.
 pub const CONSTANT_BY_SERVER: &[Column] = &[
+    Figure("requests", "requests", Human),
     Figure("rate", "rate", Fixed(1)),
     Figure("CoV", "cov", Fixed(3)),
     Figure("dev p50 ms", "dev50", Fixed(3)),
@@ -185,6 +187,7 @@ pub fn arrivals_only(measured: &Measured) -> Figures {
     let between = |a: u64, b: u64| b.saturating_sub(a) as f64 / 1e9;
     let span = between(seen.first().copied().unwrap_or(0), seen.last().copied().unwrap_or(0));
     let mut figures = Figures::from([
+        ("requests", seen.len() as f64),
         ("rate", (seen.len().max(1) - 1) as f64 / span),
         ("open", truth.open_most as f64),
         ("connections", truth.connections as f64),

@@ -15,7 +15,8 @@ cases: a  small JSON replies, 64 connections        d    open loop at 50, 200, 1
 --quick            shorter runs; of d only 1,000 req/s, of f only 100 and 1,000 streams at 50 tok/s, of rss without 10,000
 --markdown FILE    writes the tables there as well
 --cores S,C        core of the server, core of the client [default: 0,1]
---peers DIR        where peers live beside the PATH: DIR/bin, DIR/venv-NAME/bin [default: $PLIMSOLL_PEERS]";
+--peers DIR        where peers live beside the PATH: DIR/bin, DIR/venv-NAME/bin [default: $PLIMSOLL_PEERS]
+--only NAMES       of the peers only these, separated by commas";
 
 /// What is measured, and how.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Options {
     pub client_core: usize,
     /// Folder of peers.
     pub peers: Option<PathBuf>,
+    /// Peers to run; empty for all of them.
+    pub only: Vec<String>,
 }
 
 const CASES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "rss", "peers"];
@@ -49,6 +52,7 @@ impl Options {
             server_core: 0,
             client_core: 1,
             peers: std::env::var_os("PLIMSOLL_PEERS").map(PathBuf::from),
+            only: Vec::new(),
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -58,6 +62,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--markdown" => options.markdown = Some(value()?.into()),
                 "--peers" => options.peers = Some(value()?.into()),
+                "--only" => options.only = value()?.split(',').map(|name| name.trim().to_owned()).collect(),
                 "--cores" => (options.server_core, options.client_core) = cores(&value()?)?,
                 "--help" | "-h" => return Err(USAGE.to_owned()),
                 name if CASES.contains(&name) => options.cases.push(name.to_owned()),

@@ -27,7 +27,7 @@ pub struct Job {
     pub by_number: bool,
     /// Law and requests a second, for open loops.
     pub rate: Option<(&'static str, u32)>,
-    /// Folder for files.
+    /// Folder for files, of this job alone.
     pub folder: PathBuf,
     /// Folder of the tokenizer and the model hub's cache that `peers.sh` made.
     pub home: PathBuf,
@@ -42,6 +42,7 @@ impl Job {
     /// Writes a file that a tool wants.
     pub fn file(&self, name: &str, text: &str) -> Result<String, String> {
         let path = self.folder.join(name);
+        std::fs::create_dir_all(&self.folder).map_err(|e| format!("{}: {e}", self.folder.display()))?;
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(path.display().to_string())
     }
@@ -80,7 +81,7 @@ fn find(name: &str, folder: Option<&Path>) -> Option<PathBuf> {
 /// The cases that peers take part in.
 pub fn cases(stage: &Stage) -> Result<Vec<Case>, String> {
     let quick = stage.options.quick;
-    let span = case_closed::seconds(stage);
+    let span = if quick { 4 } else { 10 };
     let base = |answer: Answer| stage.url(answer);
     let job = |answer: Answer| Job {
         base: base(answer),
@@ -90,7 +91,8 @@ pub fn cases(stage: &Stage) -> Result<Vec<Case>, String> {
         requests: 640,
         by_number: false,
         rate: None,
-        folder: stage.folder.clone(),
+        // One a case: every command line is made before the first one runs.
+        folder: stage.folder.join(format!("peers{}", answer.prefix().replace('/', "-"))),
         home: stage.options.peers.clone().unwrap_or_default(),
     };
     let set = |changes: &[String]| changes.to_vec();
@@ -119,7 +121,13 @@ pub fn cases(stage: &Stage) -> Result<Vec<Case>, String> {
     for &(rate, seconds) in if quick { &[(200_u32, 5_u32)][..] } else { &[(50, 20), (200, 10), (1000, 10)] } {
         for law in ["poisson", "constant"] {
             let answer = Answer::paced(32, 50_000, 10_000);
-            let job = Job { rate: Some((law, rate)), seconds, requests: rate * seconds, ..job(answer) };
+            let job = Job {
+                rate: Some((law, rate)),
+                seconds,
+                requests: rate * seconds,
+                folder: stage.folder.join(format!("peers-{law}-{rate}")),
+                ..job(answer)
+            };
             let changes = [format!("load.arrivals={{ {law} = {{ rate = \"{rate}/s\" }} }}"), format!("load.measure={seconds}s")];
             let columns = if law == "poisson" { POISSON_BY_SERVER } else { CONSTANT_BY_SERVER };
             let title = format!("Peers, d. Open loop, {law}, {rate} requests/s of 32 paced tokens");
@@ -151,7 +159,8 @@ fn case(
 ) -> Result<Case, String> {
     let mut clients = vec![Client { name: "**plimsoll**".to_owned(), kind: Kind::Ours(Load { scenario, set }) }];
     let (mut absent, mut unable) = (Vec::new(), Vec::new());
-    for (name, maker) in PEERS {
+    let only = &stage.options.only;
+    for (name, maker) in PEERS.into_iter().filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name)) {
         let Some(program) = find(name, stage.options.peers.as_deref()) else {
             absent.push(name);
             continue;
@@ -166,7 +175,7 @@ fn case(
     }
     let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let about = format!("Judged by the server's log alone. Cannot do this: {}. Absent here: {}.", list(&unable), list(&absent));
-    Ok(Case { title: title.to_owned(), about, answer: job.answer, clients, limit: Duration::from_mins(2), columns, figures })
+    Ok(Case { title: title.to_owned(), about, answer: job.answer, clients, limit: Duration::from_mins(4), columns, figures })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "ends functions that may fail or may be unable")]

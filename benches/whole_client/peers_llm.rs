@@ -43,7 +43,7 @@ pub fn evalscope(job: &Job) -> Result<Line, String> {
     let n = tokens(job);
     let stream = if job.answer.tokens > 0 { "--stream" } else { "--no-stream" };
     let mut line = words(&format!(
-        "perf --model null --api openai --url {} --dataset line_by_line --dataset-path {prompts} --max-tokens {n} --min-tokens {n} {stream} \
+        "perf --model bench --api openai --url {} --dataset line_by_line --dataset-path {prompts} --max-tokens {n} --min-tokens {n} {stream} \
          --number {} --no-test-connection --outputs-dir {out} --tokenizer-path {}",
         job.url(),
         job.requests,
@@ -66,7 +66,7 @@ pub fn inference_perf(job: &Job) -> Result<Line, String> {
     };
     let config = format!(
         "load:\n{load}  num_workers: 1\n  worker_max_concurrency: 2000\n  interval: 0\napi:\n  type: chat\n  streaming: {}\n\
-         server:\n  type: vllm\n  model_name: null_model\n  base_url: {}\n  ignore_eos: true\ndata:\n  type: mock\n\
+         server:\n  type: vllm\n  model_name: bench\n  base_url: {}\n  ignore_eos: true\ndata:\n  type: mock\n\
          tokenizer:\n  pretrained_model_name_or_path: local/tok\nstorage:\n  local_storage:\n    path: {}\n",
         job.answer.tokens > 0,
         job.base,
@@ -82,7 +82,7 @@ pub fn aiperf(job: &Job) -> Result<Line, String> {
     let n = tokens(job);
     let out = job.folder.join("aiperf").display().to_string();
     let mut line = words(&format!(
-        "profile -m null --url {root} --endpoint-type chat --custom-endpoint /{prefix}/v1/chat/completions --tokenizer local/tok \
+        "profile -m bench --url {root} --endpoint-type chat --custom-endpoint /{prefix}/v1/chat/completions --tokenizer local/tok \
          --synthetic-input-tokens-mean 32 --output-tokens-mean {n} --artifact-dir {out} --workers-max 1 --ui-type none"
     ));
     if job.answer.tokens > 0 {
@@ -102,7 +102,7 @@ pub fn guidellm(job: &Job) -> Result<Line, String> {
         None => (format!("kind=concurrent,streams={}", job.users), format!("kind=max_requests,count={}", job.requests)),
     };
     let stream = job.answer.tokens > 0;
-    let backend = format!("kind=openai_http,target={},model=null,stream={stream},validate_backend=false", job.base);
+    let backend = format!("kind=openai_http,target={},model=bench,stream={stream},validate_backend=false", job.base);
     let tokenizer = job.home.join("tokenizer").display().to_string();
     let line = words(&format!(
         "run --backend {backend} --profile {profile} --constraint {end} --data kind=synthetic_text,prompt_tokens=32,output_tokens={} \

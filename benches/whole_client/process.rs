@@ -3,6 +3,7 @@
 use super::alarm::{now_ns, wall_ns};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -37,6 +38,13 @@ pub fn end_with_parent() {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
 
+/// `hold COMMAND...`: becomes the command, which is asked to end when the benchmark does, however that ends; `timeout` passes it on.
+pub fn hold(command: &[String]) -> Result<(), String> {
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    let [program, arguments @ ..] = command else { return Err("hold: no command".to_owned()) };
+    Err(format!("{program}: {}", Command::new(program).args(arguments).exec()))
+}
+
 /// Raises the soft limit on open files to the hard one.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
@@ -55,8 +63,8 @@ pub fn pin(cores: &[usize]) -> Result<(), String> {
 /// Runs a command on one core for at most `limit` and watches it. Files are written beside `stem`.
 pub fn run(command: &[String], core: usize, home: &[usize], limit: Duration, stem: &Path, env: &[(String, String)]) -> Result<Ran, String> {
     let file = |ending: &str| stem.with_extension(ending);
-    let mut outer = Command::new("timeout");
-    outer.args(["-k", "2", &limit.as_secs_f64().to_string(), "bash", "-c", AROUND]).arg(stem).args(command);
+    let mut outer = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
+    outer.args(["hold", "timeout", "-k", "2", &limit.as_secs_f64().to_string(), "bash", "-c", AROUND]).arg(stem).args(command);
     outer.envs(env.iter().map(|(k, v)| (k.as_str(), v.as_str()))).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     pin(&[core])?;
     let child = outer.spawn().map_err(|e| format!("timeout: {e}"));
