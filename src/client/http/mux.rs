@@ -397,3 +397,99 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::deadline::{Deadlines, Limits};
+    use super::*;
+    use crate::scenario::target::Timeouts;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::task::LocalSet;
+
+    const SETTINGS: u8 = 4;
+
+    /// The other side, in frames.
+    struct Peer(DuplexStream);
+
+    impl Peer {
+        async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+            let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            let frame = [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat();
+            self.0.write_all(&frame).await.unwrap();
+        }
+
+        async fn allow_streams(&mut self, streams: u32) {
+            self.send(SETTINGS, 0, 0, &[&[0, 3][..], &streams.to_be_bytes()].concat()).await;
+        }
+
+        /// Reads up to the frame of this kind with these flags; gives its stream.
+        async fn until(&mut self, kind: u8, flags: u8) -> u32 {
+            loop {
+                let mut head = [0; 9];
+                self.0.read_exact(&mut head).await.unwrap();
+                let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+                self.0.read_exact(&mut payload).await.unwrap();
+                if (head[3], head[4]) == (kind, flags) {
+                    return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                }
+            }
+        }
+    }
+
+    fn progress() -> Progress {
+        Progress::new(&Rc::<Deadlines>::default(), Limits::new(&Timeouts::default()))
+    }
+
+    fn request() -> http::Request<()> {
+        http::Request::post("http://h/").body(()).unwrap()
+    }
+
+    /// The peer lowers its limit to 1 while one request is open and another is being handed over: the other waits, which is seen, and goes out
+    /// as soon as it may.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_that_a_lowered_limit_holds_back_is_a_wait() {
+        let play = async {
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let mut peer = Peer(theirs);
+            let clock = Clock::start();
+            let raw = Raw { io: ours, seen: Rc::default(), connect: Nanos::ZERO, tls: Nanos::ZERO };
+            let mux = Mux::open(clock, async { Ok(raw) });
+            let (first, second) = (progress(), progress());
+            let (a, b) = (mux.lease(&first), mux.lease(&second));
+            peer.allow_streams(2).await;
+            a.opened().await.ok().unwrap();
+            assert_eq!((mux.limit(7), mux.taken()), (Some(2), 2));
+            let (answer_a, _) = a.begin(clock.now(), request(), Bytes::from_static(b"a")).ok().unwrap();
+            peer.0.read_exact(&mut [0; 24]).await.unwrap();
+            assert_eq!(peer.until(0, 1).await, 1);
+            // Nobody else runs between these two.
+            peer.allow_streams(1).await;
+            let (answer_b, _) = b.begin(clock.now(), request(), Bytes::from_static(b"b")).ok().unwrap();
+            assert!(b.is_unsent() && !a.is_unsent());
+            peer.until(SETTINGS, 1).await;
+            assert!(b.is_unsent(), "the limit holds it back");
+            assert_eq!(mux.limit(7), Some(1));
+            peer.send(1, 5, 1, &[0x88]).await;
+            assert_eq!(answer_a.await.unwrap().status(), 200);
+            assert_eq!(peer.until(0, 1).await, 3);
+            peer.send(1, 5, 3, &[0x88]).await;
+            assert_eq!(answer_b.await.unwrap().status(), 200);
+            drop((a, b));
+            assert_eq!((first.stream_wait.get(), mux.taken()), (Nanos::ZERO, 0));
+            assert!(second.stream_wait.get() > Nanos::ZERO);
+        };
+        LocalSet::new().run_until(play).await;
+    }
+
+    /// A connection that nobody waits for any more is not opened.
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_opening_that_nobody_wants_is_given_up() {
+        let play = async {
+            let mux = Mux::open(Clock::start(), std::future::pending::<Result<Raw<DuplexStream>, Broken>>());
+            let progress = progress();
+            drop(mux.lease(&progress));
+            assert_eq!(mux.limit(7), None);
+        };
+        LocalSet::new().run_until(play).await;
+    }
+}
