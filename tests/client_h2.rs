@@ -349,27 +349,33 @@ fn broken_streams_have_their_class() {
     }
 }
 
-/// A request that is given up resets its stream, and the connection carries the next one.
+/// A request that is dropped resets its stream, and the connection carries the next one; one whose time is up does the same.
 #[test]
-fn a_timeout_costs_a_stream_and_not_the_connection() {
+fn giving_up_costs_a_stream_and_not_the_connection() {
     on_one_thread(async {
-        let (port, connections, mut told) = scripted(vec![vec![|_| Vec::new(), whole, whole], vec![]]).await;
+        let silence: Reply = |_| Vec::new();
+        let (port, connections, mut told) = scripted(vec![vec![silence, whole, silence, whole]]).await;
         let target = target(port);
         let client = client(&target);
-        let patience = async {
-            told.wait_for(|told| told.contains(&(0, 1))).await.unwrap();
+        tokio::select! {
+            record = ask(&client, &target) => panic!("{record:?}"),
+            _ = told.wait_for(|told| told.contains(&(0, 1))) => {}
+        }
+        told.wait_for(|told| told.contains(&(3, 1))).await.unwrap();
+        let record = ask(&client, &target).await;
+        assert!(record.is_ok() && record.notes.reused_connection);
+        let impatience = async {
+            told.wait_for(|told| told.contains(&(0, 5))).await.unwrap();
             client.sweep(Nanos::from_secs(130));
             std::future::pending::<()>().await;
         };
         let record = tokio::select! {
             record = ask(&client, &target) => record,
-            () = patience => unreachable!(),
+            () = impatience => unreachable!(),
         };
         assert_eq!(record.outcome, Outcome::TimeoutFirstByte);
-        told.wait_for(|told| told.contains(&(3, 1))).await.unwrap();
-        let next = Target { timeouts: target.timeouts.clone(), ..target.clone() };
-        let record = ask(&client, &next).await;
-        assert_eq!((record.outcome, connections.get()), (Outcome::TimeoutFirstByte, 1));
+        told.wait_for(|told| told.contains(&(3, 5))).await.unwrap();
+        assert_eq!(connections.get(), 1);
     });
 }
 
