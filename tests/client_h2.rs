@@ -254,10 +254,11 @@ fn whole(stream: u32) -> Vec<u8> {
     [head(stream), data(stream, &[A, A, STOP, USAGE, DONE].concat(), true)].concat()
 }
 
-/// What a scripted server says to a request, and what it has told the test.
+/// What a scripted server says to a request on this stream.
 type Reply = fn(u32) -> Vec<u8>;
 
-/// Plays one script a connection: a reply to each request in turn, then closes. Tells of every RST_STREAM that comes.
+/// Plays one script a connection: a reply to each request in turn, then closes. Tells of
+/// every request it has answered (0, stream) and every RST_STREAM that came (3, stream).
 async fn scripted(scripts: Vec<Vec<Reply>>) -> (u16, Rc<Cell<usize>>, watch::Receiver<Vec<(u8, u32)>>) {
     let (tell, told) = watch::channel(Vec::new());
     let tell = Rc::new(tell);

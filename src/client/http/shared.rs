@@ -88,5 +88,6 @@ fn broken_off(fault: &h2::Error) -> Broken {
 }
 
 fn is_tls(fault: &h2::Error) -> bool {
-    fault.get_io().and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    let inner = fault.get_io().and_then(std::io::Error::get_ref);
+    matches!(inner, Some(inner) if inner.is::<rustls::Error>())
 }
