@@ -61,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["measure"]),
     ("http_body", &["serve"]),
     ("http_body_util", &["client"]),
+    ("h2", &["client"]),
     ("hyper", &["client"]),
     ("hyper_util", &["client"]),
     ("indicatif", &["cli"]),

@@ -7,7 +7,7 @@ use super::origin::{BadUrl, Origin};
 use super::tls;
 use crate::protocol::failure::one_line;
 use crate::protocol::openai::{self, percent_encoded};
-use crate::scenario::target::{Api, Target, Tls};
+use crate::scenario::target::{Api, HttpVersion, Target, Tls};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -151,7 +151,7 @@ impl<'a> Caller<'a> {
             .connect_timeout(PATIENCE / 3)
             .timeout(PATIENCE);
         builder = if Origin::parse(base_url)?.is_tls {
-            builder.tls_backend_preconfigured(tls::config(trust, base_dir)?)
+            builder.tls_backend_preconfigured(tls::config(trust, base_dir, HttpVersion::Http1)?)
         } else {
             install_provider();
             // No TLS is spoken, so no root of the system is read.

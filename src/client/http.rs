@@ -1,15 +1,21 @@
-//! One request over an HTTP/1.1 connection of our own, every phase visible, into a `RequestRecord`.
+//! One request over a connection of our own, every phase visible, into a `RequestRecord`.
 //!
+//! - HTTP/1.1: a connection for each open request. HTTP/2: connections shared by streams, as many as it takes for none to wait.
 //! - `sent` is the instant at which the attempt begins: a connection that must be opened first is part of `ttft_service`, and its share stands
 //!   beside it in `connect` and `tls`.
 //! - A `Line` carries one request at a time over a connection that it keeps; its buffers are used again, so that a request allocates little and a
 //!   piece of an answer nothing.
 //! - A connection that was kept may have been closed by the server. When it closes before a single byte of the answer has come, the request goes
-//!   out once more on a fresh connection, within the same record and the same clocks. Nothing else is ever sent twice.
+//!   out once more on a fresh connection, within the same record and the same clocks. Over HTTP/2 it goes out once more on another connection if
+//!   nothing of it had left, or if the server says that it did not process it (`REFUSED_STREAM`, `GOAWAY`). Nothing else is ever sent twice.
 //! - Redirects are not followed, and nothing is read from the environment: no proxy.
 
 mod channel;
 mod deadline;
+mod mux;
+mod outgoing;
+mod pool;
+mod shared;
 mod wire;
 
 use super::auth::Secret;
@@ -23,14 +29,15 @@ use crate::protocol::openai::{self, Call, Expect};
 use crate::protocol::timeline::{Appetite, Counter, Timeline};
 use crate::record::outcome::Outcome;
 use crate::record::request::RequestRecord;
-use crate::scenario::target::{Target, Task};
+use crate::scenario::target::{HttpVersion, Target, Task};
 use bytes::Bytes;
 use channel::Channel;
 use deadline::{Deadlines, Limits, Progress, Stage};
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, SERVER};
 use http_body_util::Full;
+use pool::Pool;
 use rustls::pki_types::ServerName;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -82,6 +89,8 @@ pub struct Identity {
 /// Sends requests to one target from one thread, over as many [`Line`]s as it is asked for.
 pub struct Client {
     origin: Origin,
+    /// The connections that lines share, with HTTP/2.
+    pool: Option<Pool>,
     uri: http::Uri,
     /// Every header but `content-length`; the bearer token may be renewed.
     headers: RefCell<http::HeaderMap>,
@@ -96,7 +105,8 @@ pub struct Client {
     identity: RefCell<Identity>,
 }
 
-/// One connection at a time, and everything that its requests need: opened with the first request, and again when the server closed it.
+/// One request at a time, and everything that it needs. With HTTP/1.1 it owns a connection: opened with the first request, and again when the
+/// server closed it. With HTTP/2 each request takes a stream of one of the client's connections.
 pub struct Line {
     client: Rc<Client>,
     channel: Option<Box<Channel>>,
@@ -105,16 +115,22 @@ pub struct Line {
 }
 
 /// Why an attempt ended before the answer did.
+#[derive(Clone)]
 struct Broken {
     outcome: Outcome,
     message: String,
-    /// Nothing came back at all: on a kept connection the request may go out again.
+    /// HTTP/1.1: nothing came back at all. HTTP/2: nothing went out, or the peer did not process it. The request may go out again.
     is_silent: bool,
 }
 
 impl Broken {
     fn new(outcome: Outcome, message: String) -> Self {
         Self { outcome, message, is_silent: false }
+    }
+
+    /// Nothing went out.
+    fn unsent(message: String) -> Self {
+        Self { outcome: Outcome::Unreachable, message, is_silent: true }
     }
 }
 
@@ -133,16 +149,22 @@ impl Client {
                 return Err(Error::Header { name: name.clone() });
             }
         }
+        let is_shared = target.http == HttpVersion::Http2;
         let host: HeaderValue = origin.authority.parse().map_err(|_| Error::Header { name: HOST.to_string() })?;
         let tls = if origin.is_tls {
             let refuse = |_| BadUrl { url: origin.authority.clone(), reason: "no certificate can be made out to this host" };
             let name = ServerName::try_from(origin.host.clone()).map_err(refuse)?;
-            Some((TlsConnector::from(Arc::new(tls::config(&target.tls, base_dir)?)), name))
+            Some((TlsConnector::from(Arc::new(tls::config(&target.tls, base_dir, target.http)?)), name))
         } else {
             None
         };
         let mut headers = http::HeaderMap::new();
-        headers.insert(HOST, host);
+        let uri = if is_shared {
+            absolute(&origin, uri)?
+        } else {
+            headers.insert(HOST, host);
+            uri
+        };
         if let Some(token) = &token {
             headers.insert(AUTHORIZATION, sealed(token)?);
         }
@@ -152,6 +174,7 @@ impl Client {
         }
         Ok(Self {
             origin,
+            pool: is_shared.then(|| Pool::new(target.streams_per_connection)),
             uri,
             headers: RefCell::new(headers),
             token: RefCell::new(token),
@@ -215,6 +238,12 @@ impl Client {
     }
 
     async fn connect(&self, progress: &Progress) -> Result<Box<Channel>, Broken> {
+        let (wire, seen) = self.reach(&progress.connect, &progress.tls).await?;
+        Channel::new(wire, seen).await.map_err(|e| Broken::new(Outcome::Unreachable, format!("HTTP: {e}")))
+    }
+
+    /// TCP and TLS, and how long each took.
+    async fn reach(&self, connect: &Cell<Nanos>, tls: &Cell<Nanos>) -> Result<(Wire, Rc<Seen>), Broken> {
         let unreachable = |what: String, fault: &dyn std::fmt::Display| Broken::new(Outcome::Unreachable, format!("{what}: {fault}"));
         let started = self.clock.now();
         let addresses = self.addresses.get_or_try_init(|| self.resolve()).await.map_err(|e| unreachable(format!("name {}", self.origin.host), &e))?;
@@ -222,19 +251,21 @@ impl Client {
         // Small requests must not wait for the acknowledgement of the ones before.
         stream.set_nodelay(true).map_err(|e| unreachable("TCP_NODELAY".to_owned(), &e))?;
         let connected = self.clock.now();
-        progress.connect.set(connected.since(started));
+        connect.set(connected.since(started));
         let stream = match &self.tls {
             None => Stream::Plain(stream),
             Some((connector, name)) => {
-                let refused = |fault| Broken::new(Outcome::Tls, format!("TLS with {}: {fault}", self.origin.authority));
-                let stream = connector.connect(name.clone(), stream).await.map_err(refused)?;
-                progress.tls.set(self.clock.now().since(connected));
+                let refused = |fault: &dyn std::fmt::Display| Broken::new(Outcome::Tls, format!("TLS with {}: {fault}", self.origin.authority));
+                let stream = connector.connect(name.clone(), stream).await.map_err(|fault| refused(&fault))?;
+                tls.set(self.clock.now().since(connected));
+                if self.pool.is_some() && stream.get_ref().1.alpn_protocol() != Some(tls::protocol(HttpVersion::Http2)) {
+                    return Err(refused(&"the server does not agree to HTTP/2 (ALPN h2)"));
+                }
                 Stream::Tls(Box::new(stream))
             }
         };
         let seen = Rc::new(Seen::default());
-        let wire = Wire::new(stream, self.clock, Rc::clone(&seen));
-        Channel::new(wire, seen).await.map_err(|e| unreachable("HTTP".to_owned(), &e))
+        Ok((Wire::new(stream, self.clock, Rc::clone(&seen)), seen))
     }
 
     async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
@@ -277,7 +308,7 @@ impl Client {
 impl Line {
     /// Sends `call` and follows its answer to the end. Whatever happens is written into `record`, which brings its place in the schedule.
     ///
-    /// Must run inside a tokio runtime with IO; the future is not `Send`.
+    /// Must run inside a tokio runtime with IO, over HTTP/2 inside a `LocalSet`; the future is not `Send`.
     pub async fn execute(&mut self, call: &Call, record: &mut RequestRecord) {
         let client = Rc::clone(&self.client);
         self.timeline.restart(call.expect);
@@ -312,6 +343,7 @@ impl Line {
         record.sent = Some(sent);
         record.connect = self.progress.connect.get();
         record.tls = self.progress.tls.get();
+        record.stream_wait = self.progress.stream_wait.get();
         record.notes.reused_connection = self.progress.is_reused.get();
         client.keep_facts(&self.timeline);
         self.timeline.finish(record);
@@ -319,7 +351,16 @@ impl Line {
 }
 
 impl Client {
-    async fn attempt(&self, kept: &mut Option<Box<Channel>>, call: &Call, timeline: &mut Timeline, progress: &Progress) -> Result<(), Broken> {
+    async fn attempt(
+        self: &Rc<Self>,
+        kept: &mut Option<Box<Channel>>,
+        call: &Call,
+        timeline: &mut Timeline,
+        progress: &Progress,
+    ) -> Result<(), Broken> {
+        if let Some(pool) = &self.pool {
+            return Box::pin(self.attempt_shared(pool, call, timeline, progress)).await;
+        }
         if kept.as_mut().is_some_and(|channel| channel.is_usable()) {
             progress.is_reused.set(true);
             match self.exchange(kept, call, timeline, progress).await {
@@ -348,14 +389,8 @@ impl Client {
                 frame.map_err(|fault| Broken::new(Outcome::Truncated, format!("the connection broke inside the answer: {}", chain(&fault))))?;
             let Ok(piece) = frame.into_data() else { continue };
             let now = channel.seen().last();
-            progress.touch(now);
-            match timeline.bytes(now, &piece) {
-                Appetite::More => {}
-                Appetite::Complete => progress.enter(Stage::Close, now),
-                Appetite::Enough => {
-                    timeline.end(now);
-                    return Ok(());
-                }
+            if is_enough(timeline, progress, now, &piece) {
+                return Ok(());
             }
         }
         timeline.end(channel.seen().last());
@@ -364,6 +399,28 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Takes a piece of an answer. Whether nothing more need be read.
+fn is_enough(timeline: &mut Timeline, progress: &Progress, now: Nanos, piece: &[u8]) -> bool {
+    progress.touch(now);
+    match timeline.bytes(now, piece) {
+        Appetite::More => {}
+        Appetite::Complete => progress.enter(Stage::Close, now),
+        Appetite::Enough => {
+            timeline.end(now);
+            return true;
+        }
+    }
+    false
+}
+
+/// Scheme and authority before a path: what HTTP/2 sends in place of the `host` header.
+fn absolute(origin: &Origin, path: http::Uri) -> Result<http::Uri, Error> {
+    let mut parts = path.into_parts();
+    parts.scheme = Some(if origin.is_tls { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
+    parts.authority = Some(origin.authority.parse().map_err(|_| Error::Header { name: HOST.to_string() })?);
+    http::Uri::from_parts(parts).map_err(|_| Error::Header { name: HOST.to_string() })
 }
 
 fn sealed(token: &Secret) -> Result<HeaderValue, Error> {

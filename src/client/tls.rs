@@ -1,6 +1,6 @@
 //! Trust: system roots, a CA of one's own, client certificates.
 
-use crate::scenario::target::Tls;
+use crate::scenario::target::{HttpVersion, Tls};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
@@ -46,8 +46,17 @@ pub enum Error {
     Refused(#[from] rustls::Error),
 }
 
-/// The settings of every TLS connection to the target: TLS 1.2 or 1.3, HTTP/1.1, verified unless `insecure`.
-pub fn config(tls: &Tls, base_dir: &Path) -> Result<ClientConfig, Error> {
+/// What stands for a version of HTTP in the TLS handshake (ALPN, RFC 7301).
+#[must_use]
+pub const fn protocol(http: HttpVersion) -> &'static [u8] {
+    match http {
+        HttpVersion::Http1 => b"http/1.1",
+        HttpVersion::Http2 => b"h2",
+    }
+}
+
+/// The settings of every TLS connection to the target: TLS 1.2 or 1.3, `http` and no other version, verified unless `insecure`.
+pub fn config(tls: &Tls, base_dir: &Path, http: HttpVersion) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = if tls.insecure {
@@ -63,7 +72,7 @@ pub fn config(tls: &Tls, base_dir: &Path) -> Result<ClientConfig, Error> {
         }
         _ => return Err(Error::HalfAnIdentity),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol(http).to_vec()];
     Ok(config)
 }
 
@@ -150,7 +159,7 @@ mod tests {
     use super::*;
 
     fn refusal(tls: &Tls, base: &Path) -> String {
-        config(tls, base).unwrap_err().to_string()
+        config(tls, base, HttpVersion::Http1).unwrap_err().to_string()
     }
 
     #[test]
@@ -170,6 +179,6 @@ mod tests {
 
     #[test]
     fn without_verification_no_root_is_needed() {
-        assert!(config(&Tls { insecure: true, ..Tls::default() }, Path::new("/")).is_ok());
+        assert!(config(&Tls { insecure: true, ..Tls::default() }, Path::new("/"), HttpVersion::Http2).is_ok());
     }
 }

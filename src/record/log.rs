@@ -16,7 +16,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 
 const MAGIC: [u8; 8] = *b"PLIMSOLL";
 /// Raised when the bytes of [`RequestRecord`] change their meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Longest payload: a record of 1,000,000 content chunks has about 10 MB.
 const MAX_PAYLOAD: u32 = 64 << 20;
 
@@ -354,7 +354,7 @@ mod tests {
         assert!(refuse(b"PAR1 and so on").contains("not a run log"));
         assert!(refuse(b"").contains("not a run log"));
         assert!(refuse(b"PLIMSOLL\x09\0\0\0").contains("format 9"));
-        assert!(refuse(b"PLIMSOLL\x01\0").contains("damaged"));
+        assert!(refuse(b"PLIMSOLL\x02\0").contains("damaged"));
     }
 
     proptest! {

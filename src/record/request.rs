@@ -108,6 +108,9 @@ pub struct RequestRecord {
     pub connect: Nanos,
     /// TLS handshake, zero without TLS or on a reused connection.
     pub tls: Nanos,
+    /// HTTP/2: from `sent` to the last byte of the request on its way, if the peer's limit on open streams or its window held it back inside this
+    /// client. Zero for a request that went out at once, and always with HTTP/1.1. Part of every latency.
+    pub stream_wait: Nanos,
     /// First byte of the answer's head.
     pub first_byte: Option<Nanos>,
     /// First chunk with at least one token on any channel.
@@ -158,6 +161,7 @@ impl RequestRecord {
             sent: None,
             connect: Nanos::ZERO,
             tls: Nanos::ZERO,
+            stream_wait: Nanos::ZERO,
             first_byte: None,
             first_token: None,
             first_content: None,

@@ -127,6 +127,7 @@ columns! {
     closed_ns: UInt64Builder, DataType::UInt64, false, |r| Some(r.closed.0);
     connect_ms: Float64Builder, DataType::Float64, false, |r| Some(r.connect.as_millis_f64());
     tls_ms: Float64Builder, DataType::Float64, false, |r| Some(r.tls.as_millis_f64());
+    stream_wait_ms: Float64Builder, DataType::Float64, false, |r| Some(r.stream_wait.as_millis_f64());
     ttft_ms: Float64Builder, DataType::Float64, true, |r| r.ttft().map(Nanos::as_millis_f64);
     ttft_service_ms: Float64Builder, DataType::Float64, true, |r| r.ttft_service().map(Nanos::as_millis_f64);
     ttfo_ms: Float64Builder, DataType::Float64, true, |r| r.ttfo().map(Nanos::as_millis_f64);

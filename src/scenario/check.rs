@@ -45,8 +45,9 @@ pub fn check(file: &str, text: &[u8], base_dir: &Path, overrides: &[Override], s
         return Err(finish(&source, faults));
     }
     let syntax: Vec<Mark> = faults.iter().map(|m| m.mark.clone()).collect();
-    faults.extend(source.apply(&mut tree));
-    let shape = shape::walk(&tree, &json_schema(), &|mark| source.written(mark));
+    let schema = json_schema();
+    faults.extend(source.apply(&mut tree, &schema));
+    let shape = shape::walk(&tree, &schema, &|mark| source.written(mark));
     // What was not even TOML is told once.
     faults.extend(shape.into_iter().filter(|m| !syntax.contains(&m.mark)));
     if faults.len() > MAX_FAULTS {
@@ -94,6 +95,7 @@ fn finish(source: &Source<'_>, mut faults: Vec<Marked>) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::target::HttpVersion;
     use proptest::prelude::*;
 
     /// The least that is a scenario.
@@ -275,6 +277,10 @@ mod tests {
         ] {
             let least = format!("{LEAST}measure = \"1s\"\n");
             assert_eq!(faults(&least, &[(key, value)]), [expected], "{key}");
+        }
+        for (text, version) in [("2", HttpVersion::Http2), ("1.1", HttpVersion::Http1), ("\"2\"", HttpVersion::Http2)] {
+            let target = run_with(LEAST, &[("target.url", "http://h"), ("target.http", text)]).unwrap().scenario.target;
+            assert_eq!(target.http, version, "a name that reads like a number");
         }
         assert!(run_with("", &[("name", "x"), ("load.arrivals.closed.users", "3")]).is_ok(), "a scenario made of overrides alone");
     }

@@ -16,6 +16,10 @@ pub struct Target {
     pub api: Api,
     /// What is asked of it.
     pub task: Task,
+    /// Version of HTTP under load: a connection for each open request, or connections shared by streams.
+    pub http: HttpVersion,
+    /// Streams of one HTTP/2 connection, at most; the server may allow fewer. One more request opens one more connection: none waits for a stream.
+    pub streams_per_connection: u32,
     /// Model name sent in the body.
     pub model: String,
     /// Serving endpoint name, for `api = "databricks"`.
@@ -54,6 +58,8 @@ impl Default for Target {
             url: None,
             api: Api::Openai,
             task: Task::Chat,
+            http: HttpVersion::Http1,
+            streams_per_connection: 32,
             model: "default".to_owned(),
             endpoint: None,
             path: None,
@@ -81,6 +87,17 @@ pub enum Api {
     Openai,
     /// `/serving-endpoints/{endpoint}/invocations` for every task.
     Databricks,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2: agreed on by ALPN over TLS, by prior knowledge without. A server that does not speak it is an error, never a reason to fall back.
+    #[serde(rename = "2")]
+    Http2,
 }
 
 /// What is asked of the endpoint; Databricks calls them `llm/v1/chat`, `llm/v1/completions`, `llm/v1/embeddings`.

@@ -117,6 +117,7 @@ pub(super) struct Progress {
     total_end: Cell<Nanos>,
     pub(super) connect: Cell<Nanos>,
     pub(super) tls: Cell<Nanos>,
+    pub(super) stream_wait: Cell<Nanos>,
     pub(super) is_reused: Cell<bool>,
 }
 
@@ -133,6 +134,7 @@ impl Progress {
             total_end: Cell::new(IDLE),
             connect: Cell::new(Nanos::ZERO),
             tls: Cell::new(Nanos::ZERO),
+            stream_wait: Cell::new(Nanos::ZERO),
             is_reused: Cell::new(false),
         }
     }
@@ -142,6 +144,7 @@ impl Progress {
         self.total_end.set(now + self.limits.total);
         self.connect.set(Nanos::ZERO);
         self.tls.set(Nanos::ZERO);
+        self.stream_wait.set(Nanos::ZERO);
         self.is_reused.set(false);
         self.stage.set(Stage::Connect);
         self.set_end(now);

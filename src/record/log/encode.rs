@@ -49,6 +49,7 @@ fn payload(out: &mut Vec<u8>, record: &RequestRecord) {
         sent,
         connect,
         tls,
+        stream_wait,
         first_byte,
         first_token,
         first_content,
@@ -78,6 +79,7 @@ fn payload(out: &mut Vec<u8>, record: &RequestRecord) {
     instant(out, *sent);
     number(out, connect.0);
     number(out, tls.0);
+    number(out, stream_wait.0);
     for at in [first_byte, first_token, first_content, last_token] {
         instant(out, *at);
     }
@@ -178,7 +180,7 @@ mod tests {
         ) -> RequestRecord {
             let phase = if picks.2 { Phase::Warmup } else { Phase::Measure };
             let mut r = RequestRecord::due(numbers[0], phase, Nanos(numbers[1]), small[0], small[1]);
-            (r.connect, r.tls, r.closed) = (Nanos(numbers[2]), Nanos(numbers[3]), Nanos(numbers[4]));
+            (r.connect, r.tls, r.stream_wait, r.closed) = (Nanos(numbers[2]), Nanos(numbers[3]), Nanos(numbers[5]), Nanos(numbers[4]));
             [r.sent, r.first_byte, r.first_token, r.first_content, r.last_token, r.retry_after] = maybe.map(|at| at.map(Nanos));
             (r.input_tokens, r.output_tokens, r.reasoning_tokens, r.counted_tokens) = (small[2], small[3], small[4], small[5]);
             r.usage = usage.map(|(prompt, completion, cached, reasoning)| Usage { prompt, completion, cached, reasoning });

@@ -43,6 +43,14 @@ pub(super) fn resolve<'a>(root: &'a Schema, mut schema: &'a Schema) -> &'a Schem
     schema
 }
 
+/// Whether `text` is one of the names that the schema has for the key at the path `keys`.
+pub(super) fn is_name(root: &Schema, keys: &[String], text: &str) -> bool {
+    let schema = keys.iter().fold(root, |schema, key| &resolve(root, schema)["properties"][key]);
+    let mut options = Options::default();
+    options.gather(root, schema);
+    options.names.contains(&text)
+}
+
 struct Walker<'a> {
     root: &'a Schema,
     written: &'a dyn Fn(&Mark) -> String,

@@ -1,9 +1,10 @@
 //! The text of a scenario file and the overrides beside it: decoding, parsing, and the places of faults.
 
 use super::Override;
-use super::shape::Marked;
+use super::shape::{self, Marked};
 use super::tree::{Mark, Node};
 use crate::base::diag::{Fault, Place};
+use serde_json::Value as Schema;
 use toml::de::{DeTable, DeValue};
 
 /// The text of a file, without what cannot be read as one.
@@ -77,8 +78,8 @@ impl<'a> Source<'a> {
         Parsed { tree: Node::from_document(document.get_ref()), faults, is_whole }
     }
 
-    /// Puts the overrides into the tree, in order.
-    pub(super) fn apply(&self, tree: &mut Node) -> Vec<Marked> {
+    /// Puts the overrides into the tree, in order. A name that reads like a number (`target.http=2`) is a name where `schema` knows it.
+    pub(super) fn apply(&self, tree: &mut Node, schema: &Schema) -> Vec<Marked> {
         let mut faults = Vec::new();
         for (index, Override { key, value }) in self.overrides.iter().enumerate() {
             let mut refuse = |fault: Fault| faults.push(Marked { fault, mark: Mark::Override(index) });
@@ -88,8 +89,8 @@ impl<'a> Source<'a> {
                 continue;
             };
             let node = match DeValue::parse(value) {
-                Ok(parsed) => Node::from_override(parsed.get_ref(), index),
-                Err(_) => Node::from_override(&DeValue::String(value.as_str().into()), index),
+                Ok(parsed) if !shape::is_name(schema, &keys, value) => Node::from_override(parsed.get_ref(), index),
+                _ => Node::from_override(&DeValue::String(value.as_str().into()), index),
             };
             if let Err(depth) = tree.insert(&keys, node) {
                 let in_the_way = keys[..depth].join(".");

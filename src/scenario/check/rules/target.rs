@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::base::diag::Fault;
-use crate::scenario::target::{Api, Auth, Target};
+use crate::scenario::target::{Api, Auth, HttpVersion, Target};
 
 pub(super) fn judge(judge: &mut Judge<'_>, target: &Target) {
     if let Some(url) = &target.url {
@@ -33,6 +33,11 @@ pub(super) fn judge(judge: &mut Judge<'_>, target: &Target) {
     }
     if let Some(dimension) = target.embedding_dimension {
         judge.at_least("target.embedding_dimension", dimension.into(), 1);
+    }
+    judge.within("target.streams_per_connection", target.streams_per_connection.into(), 1.0, 10_000.0);
+    if target.http == HttpVersion::Http2 && target.url.is_none() {
+        let fault = Fault::new("", "the simulated endpoint speaks HTTP/1.1").with_expected("\"1.1\", or `url` beside `http = \"2\"`");
+        judge.refuse("target.http", fault);
     }
     credentials(judge, target);
     for (name, value) in &target.headers {
@@ -144,7 +149,7 @@ fn header(judge: &mut Judge<'_>, name: &str, value: &str) {
         let fault =
             Fault::new("", format!("`{name}` carries a secret, which no scenario may hold")).with_found("(not shown)").with_expected("`target.auth`");
         judge.refuse(&key, fault.with_hint("auth = { bearer_env = \"MY_TOKEN\" } takes it from the environment"));
-    } else if matches!(lower.as_str(), "host" | "content-length" | "transfer-encoding" | "connection") {
+    } else if matches!(lower.as_str(), "host" | "content-length" | "transfer-encoding" | "connection" | "keep-alive" | "upgrade" | "te") {
         let fault = Fault::new("", format!("`{name}` is set by the client itself")).with_expected("no such header");
         judge.refuse(&key, fault);
     }
