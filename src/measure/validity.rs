@@ -50,7 +50,7 @@ pub struct Evidence<'a> {
     pub open: (u64, u64),
     /// Mean requests in flight over [`BACKLOG_BATCHES`] equal parts of the window; empty when it is too short for them.
     pub levels: &'a [f64],
-    /// Requests due in the window and sent after its end.
+    /// Requests due in the window and sent after its end, or never although a slot was free.
     pub sent_after: u64,
     /// Sent minus intended, nanoseconds.
     pub lateness: &'a Histogram,
@@ -70,7 +70,7 @@ pub fn judge(e: &Evidence<'_>) -> Validity {
     token_warnings(e, &mut warnings);
     sample_warnings(e, &mut warnings);
     warnings.extend(steady::little(e));
-    warnings.extend(steady::backlog(e));
+    warnings.extend(steady::backlog(e, is_client));
     Validity {
         client_wait_p50_ms: e.latency.lateness.at("p50"),
         client_wait_p99_ms: e.latency.lateness.at("p99"),
