@@ -126,7 +126,7 @@ pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Re
     let deadline = experiment.load_span() + load.drain.nanos();
     let (kept, stopped_at, host) = keep_records(&threads, deadline, keeper);
     let wall = threads.clock.now();
-    let facts = threads.join(stopped_at, host)?;
+    let facts = threads.join(stopped_at, &host)?;
     kept.map_err(|source| Error::Log { source })?;
     Ok(Report { wall, ..facts })
 }
@@ -173,7 +173,7 @@ impl Threads {
         Ok(Self { clock, live, records, stop, pacer, maker, workers: handles, cores, embedded })
     }
 
-    fn join(self, stopped_at: Option<Nanos>, host: ClientFacts) -> Result<Report, Error> {
+    fn join(self, stopped_at: Option<Nanos>, host: &ClientFacts) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();
@@ -197,7 +197,7 @@ impl Threads {
             embedded_endpoint: self.embedded,
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
-            ..host
+            ..*host
         };
         Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at })
     }
