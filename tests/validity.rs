@@ -157,8 +157,8 @@ fn first_core() -> String {
 fn a_client_without_a_core_of_its_own_is_invalid_and_the_endpoint_is_not_blamed() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let core = first_core();
-    // Each ends by itself as well.
-    let hog = |_| Command::new("taskset").args(["-c", &core, "timeout", "40", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
+    // taskset becomes the shell, so that the process that is killed is the busy one; a limit of 5 s of processor time ends it in any case.
+    let hog = |_| Command::new("taskset").args(["-c", &core, "sh", "-c", "ulimit -t 5; while :; do :; done"]).spawn().unwrap();
     let hogs = Hogs((0..8).map(hog).collect());
     let dir = TempDir::new().unwrap();
     let child = client(&dir, &scenario(&server(|| Duration::ZERO), 3_000, 2), Some(&core));
@@ -295,8 +295,9 @@ fn doctor_measures_saves_and_judges() {
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text} {}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code(), document)
     };
+    // On a busy machine a ceiling may be low, never absent.
     let (code, told) = doctor(&[file]);
-    assert_eq!(code, Some(0));
+    assert!(matches!(code, Some(0 | 15)), "{told}");
     for key in ["requests_s", "chunks_s", "clock_ns", "paced_s"] {
         assert!(told["ceiling"][key].as_f64().unwrap() > 0.0, "{key}: {told}");
     }

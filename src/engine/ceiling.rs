@@ -189,7 +189,8 @@ pub fn fit(demand: &Demand, ceiling: &Ceiling) -> Fit {
     let of_streams = match grade(streams.share) {
         // More than were tried is not more than it can.
         Grade::AboveHalf if ceiling.streams_at_least => Grade::Fits,
-        Grade::DoesNotFit if ceiling.streams_at_least => Grade::AboveHalf,
+        // Where even the fewest did not keep the bound, the host was busy: their number is not known.
+        Grade::DoesNotFit if ceiling.streams_at_least || ceiling.streams == 0 => Grade::AboveHalf,
         grade => grade,
     };
     Fit { grade: grade(cores_share).max(of_streams), needs: vec![requests, chunks, streams], cores_share }
@@ -255,6 +256,7 @@ mod tests {
         let open = Ceiling { streams_at_least: true, ..ceiling() };
         assert_eq!(fit(&demand(1.0, 100.0, 1.0), &open).grade, Grade::Fits);
         assert_eq!(fit(&demand(1.0, 101.0, 1.0), &open).grade, Grade::AboveHalf);
+        assert_eq!(fit(&demand(1.0, 1.0, 1.0), &Ceiling { streams: 0, ..ceiling() }).grade, Grade::AboveHalf);
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Re
     let deadline = experiment.load_span() + load.drain.nanos();
     let (kept, stopped_at, host) = keep_log(&lanes, deadline, keeper);
     let wall = lanes.clock.now();
-    let report = lanes.join(stopped_at, host)?;
+    let report = lanes.join(stopped_at, &host)?;
     kept.map_err(|source| Error::Log { source })?;
     Ok(Report { wall, ..report })
 }
@@ -188,7 +188,7 @@ impl Lanes {
         Ok(Self { clock, live, cut: shared.cut, backlog, full, empty, threads, cores, embedded, _renewal: renewal })
     }
 
-    fn join(self, stopped_at: Option<Nanos>, host: ClientFacts) -> Result<Report, Error> {
+    fn join(self, stopped_at: Option<Nanos>, host: &ClientFacts) -> Result<Report, Error> {
         let drift = drift_ppm(&self.clock);
         let workers = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
         let mut lag = LoopLag::new();

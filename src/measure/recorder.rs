@@ -8,7 +8,7 @@ use super::summary::{Accounting, ClientFacts, Latencies, Summary, Throughput, Wi
 use super::tokens::{Tokens, add, merge_counts};
 use super::validity::{self, Evidence};
 use crate::base::time::Nanos;
-use crate::record::outcome::Group;
+use crate::record::outcome::{Group, Outcome};
 use crate::record::request::{Phase, RequestRecord};
 use crate::scenario::model::Scenario;
 use crate::scenario::slo::{Metric, Percentile, Slo};
@@ -65,7 +65,7 @@ struct Edges {
     open_at_end: u64,
     /// Ended well inside it, whenever due.
     completed: u64,
-    /// Due in it and sent after its end.
+    /// Due in it and sent after its end, or never although a slot was free.
     sent_after: u64,
 }
 
@@ -76,7 +76,9 @@ impl Edges {
         self.open_at_end += u64::from(is_open(end));
         self.completed += u64::from(r.is_ok() && start <= r.closed && r.closed < end);
         let is_due = r.phase != Phase::Warmup && start <= r.intended && r.intended < end;
-        self.sent_after += u64::from(is_due && r.sent.is_some_and(|sent| sent >= end));
+        // What was still waiting to be sent at the end of the drain was not sent in time either.
+        let is_late = r.sent.map_or(r.outcome == Outcome::Unfinished, |sent| sent >= end);
+        self.sent_after += u64::from(is_due && is_late);
     }
 
     fn add(&mut self, other: Self) {
@@ -438,7 +440,6 @@ fn per_second(amount: f64, seconds: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::outcome::Outcome;
     use crate::record::request::{ChunkStamp, TokenSource};
     use crate::scenario::slo::Percentile;
     use proptest::prelude::*;

@@ -50,7 +50,7 @@ pub struct Evidence<'a> {
     pub open: (u64, u64),
     /// Mean requests in flight over [`BACKLOG_BATCHES`] equal parts of the window; empty when it is too short for them.
     pub levels: &'a [f64],
-    /// Requests due in the window and sent after its end.
+    /// Requests due in the window and sent after its end, or never although a slot was free.
     pub sent_after: u64,
     /// Sent minus intended, nanoseconds.
     pub lateness: &'a Histogram,
@@ -70,7 +70,7 @@ pub fn judge(e: &Evidence<'_>) -> Validity {
     token_warnings(e, &mut warnings);
     sample_warnings(e, &mut warnings);
     warnings.extend(steady::little(e));
-    warnings.extend(steady::backlog(e));
+    warnings.extend(steady::backlog(e, is_client));
     Validity {
         client_wait_p50_ms: e.latency.lateness.at("p50"),
         client_wait_p99_ms: e.latency.lateness.at("p99"),
@@ -207,7 +207,7 @@ mod tests {
     use crate::record::request::{Phase, RequestRecord, TokenSource, Usage};
 
     /// A run of `n` good requests, 10 a second, TTFT 200 ms, E2E 400 ms, changed by `edit`.
-    fn run(n: u64, client: ClientFacts, expect: Expectations, edit: impl Fn(u64, &mut RequestRecord)) -> Summary {
+    fn run(n: u64, client: &ClientFacts, expect: Expectations, edit: impl Fn(u64, &mut RequestRecord)) -> Summary {
         let slo = serde_json::from_str(r#"{"ttft": {"p95": "1s"}}"#).unwrap();
         let mut recorder = Recorder::new(&slo, (Nanos::ZERO, Nanos::from_millis(n.max(1) * 100)), Nanos::from_secs(1));
         for seq in 0..n {
@@ -220,7 +220,7 @@ mod tests {
             edit(seq, &mut r);
             recorder.observe(&r);
         }
-        recorder.finish(Nanos::from_millis(n * 100 + 400), client, expect)
+        recorder.finish(Nanos::from_millis(n * 100 + 400), *client, expect)
     }
 
     const EXPECT: Expectations = Expectations { usage_asked: true, streaming: true, tokenizer: true };
@@ -230,13 +230,13 @@ mod tests {
     }
 
     fn with(edit: impl Fn(u64, &mut RequestRecord)) -> Summary {
-        run(1000, ClientFacts::default(), EXPECT, edit)
+        run(1000, &ClientFacts::default(), EXPECT, edit)
     }
 
     fn client(edit: impl Fn(&mut ClientFacts)) -> Summary {
         let mut facts = ClientFacts { cores: 8, ..ClientFacts::default() };
         edit(&mut facts);
-        run(1000, facts, EXPECT, |_, _| {})
+        run(1000, &facts, EXPECT, |_, _| {})
     }
 
     use Severity::{Doubt, Invalid, Note};
@@ -425,7 +425,7 @@ mod tests {
         let s = with(|_, r| r.outcome = Outcome::Unreachable);
         assert_eq!(found(&s)[0], (Severity::Invalid, "all-failed"));
         assert!(s.validity.warnings[0].message.contains("unreachable"));
-        assert_eq!(found(&run(0, ClientFacts::default(), EXPECT, |_, _| {})), [(Severity::Invalid, "no-requests")]);
+        assert_eq!(found(&run(0, &ClientFacts::default(), EXPECT, |_, _| {})), [(Severity::Invalid, "no-requests")]);
         assert_eq!(found(&client(|c| c.stopped_early = true)), [(Severity::Doubt, "stopped-early")]);
     }
 
@@ -434,7 +434,7 @@ mod tests {
     fn a_shed_request_blames_the_endpoint_only_if_the_client_was_well() {
         let hint = |stopped_s: f64| {
             let facts = ClientFacts { stops: u32::from(stopped_s > 0.0), stopped_s, ..ClientFacts::default() };
-            let s = run(1000, facts, EXPECT, |seq, r| {
+            let s = run(1000, &facts, EXPECT, |seq, r| {
                 if seq % 50 == 0 {
                     *r = RequestRecord::due(seq, Phase::Measure, r.intended, 100, 20);
                 }
@@ -461,7 +461,7 @@ mod tests {
 
     #[test]
     fn small_samples_are_named() {
-        let small = |n| run(n, ClientFacts::default(), EXPECT, |_, _| {});
+        let small = |n| run(n, &ClientFacts::default(), EXPECT, |_, _| {});
         assert_eq!(found(&small(19)), [(Severity::Doubt, "few-requests"), (Severity::Doubt, "sample-small")]);
         assert_eq!(found(&small(199)), [(Severity::Doubt, "sample-small")]);
         assert_eq!(found(&small(200)), []);
@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn objectives_on_tokens_need_streaming() {
-        let s = run(1000, ClientFacts::default(), Expectations { streaming: false, ..EXPECT }, |_, _| {});
+        let s = run(1000, &ClientFacts::default(), Expectations { streaming: false, ..EXPECT }, |_, _| {});
         assert_eq!(found(&s), [(Severity::Doubt, "not-streamed")]);
     }
 }

@@ -107,10 +107,8 @@ async fn converse(mut stream: TcpStream, frames: &Frames) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(4096);
     loop {
         let length = loop {
-            if let Some(length) = request_length(&buffer) {
-                if buffer.len() >= length {
-                    break length;
-                }
+            if let Some(length) = request_length(&buffer).filter(|length| buffer.len() >= *length) {
+                break length;
             }
             if buffer.len() > MAX_REQUEST || stream.read_buf(&mut buffer).await? == 0 {
                 return Ok(());
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_request_ends_with_its_body() {
-        assert_eq!(request_length(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST"), Some(40));
+        assert_eq!(request_length(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST"), Some(41));
         assert_eq!(request_length(b"GET / HTTP/1.1\r\n\r\n"), Some(18));
         assert_eq!(request_length(b"GET / HTTP/1.1\r\n"), None);
     }

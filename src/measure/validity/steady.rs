@@ -32,7 +32,7 @@ pub(super) fn little(e: &Evidence<'_>) -> Option<Warning> {
 /// An open loop above capacity: requests in flight rise all through the window, and it leaves more of them open than it found.
 ///
 /// The requests left behind are exact: sent less ended, whatever their outcome. The trend is the slope of the batch means against time.
-pub(super) fn backlog(e: &Evidence<'_>) -> Option<Warning> {
+pub(super) fn backlog(e: &Evidence<'_>, is_client: bool) -> Option<Warning> {
     let (first, last) = e.open;
     let left = last.saturating_sub(first);
     let share = left as f64 / e.accounting.due.max(1) as f64;
@@ -44,7 +44,11 @@ pub(super) fn backlog(e: &Evidence<'_>) -> Option<Warning> {
         share * 100.0,
         BACKLOG_SHARE * 100.0
     );
-    let hint = "the endpoint completes less than it is offered: latencies grow with the length of the run, and completed_rate is its capacity; lower the rate";
+    let hint = if is_client {
+        "the client itself was held up, which leaves requests open too: mend the reasons above first"
+    } else {
+        "the endpoint completes less than it is offered: latencies grow with the length of the run, and completed_rate is its capacity; lower the rate"
+    };
     Some(warning(Severity::Doubt, "backlog-growing", message, &format!("left over <= {:.0}% of due", BACKLOG_SHARE * 100.0), hint))
 }
 
