@@ -41,8 +41,9 @@ impl Portion {
 
 /// Gives `each` the portions of a request's output tokens, in order of time. They add up to `output_tokens`.
 ///
-/// With chunk stamps: each chunk at its instant, its tokens scaled by `output_tokens / sum of chunk tokens`, because the server's count is
-/// the one that is reported. Without stamps: the first token at its instant, the others evenly to the last one. Without a first token: all at the close.
+/// With chunk stamps: the chunks of an instant together, their tokens scaled by `output_tokens / sum of chunk tokens`, because the server's
+/// count is the one that is reported. Without stamps: the first token at its instant, the others evenly to the last one. Without a first
+/// token: all at the close.
 pub fn portions(record: &RequestRecord, mut each: impl FnMut(Portion)) {
     let units = u64::from(record.output_tokens) * UNITS_PER_TOKEN;
     if units == 0 {
@@ -56,15 +57,18 @@ pub fn portions(record: &RequestRecord, mut each: impl FnMut(Portion)) {
     if counted > 0 {
         let (mut at, mut tokens, mut given) = (first, 0_u64, 0_u64);
         for (i, chunk) in record.chunks.iter().enumerate() {
-            if i > 0 {
+            if i > 0 && chunk.gap > 0 {
+                let due = scaled(units, tokens, counted);
+                if due > given {
+                    at_once(at, due - given);
+                    given = due;
+                }
                 at += Nanos(chunk.gap);
             }
             tokens += u64::from(chunk.tokens);
-            let due = u64::try_from(u128::from(units) * u128::from(tokens) / u128::from(counted)).unwrap_or(units);
-            if due > given {
-                at_once(at, due - given);
-                given = due;
-            }
+        }
+        if units > given {
+            at_once(at, units - given);
         }
         return;
     }
@@ -72,6 +76,14 @@ pub fn portions(record: &RequestRecord, mut each: impl FnMut(Portion)) {
     if units > UNITS_PER_TOKEN {
         each(Portion { from: first, to: record.last_token.unwrap_or(first).max(first), units: units - UNITS_PER_TOKEN });
     }
+}
+
+/// `units * tokens / counted`, rounded down; `tokens <= counted`. Every chunk asks: in 64 bits when the product has no more.
+fn scaled(units: u64, tokens: u64, counted: u64) -> u64 {
+    if let Some(product) = units.checked_mul(tokens) {
+        return product / counted;
+    }
+    u64::try_from(u128::from(units) * u128::from(tokens) / u128::from(counted)).unwrap_or(units)
 }
 
 #[cfg(test)]
@@ -121,6 +133,36 @@ mod tests {
     }
 
     proptest! {
+        /// forall records: at every instant as much as chunk by chunk, each with its own rounding down.
+        #[test]
+        fn chunks_of_an_instant_add_up(
+            output in 1_u32..100_000,
+            scale in 0_u32..16,
+            chunks in proptest::collection::vec((prop_oneof![2 => Just(0_u64), 1 => 0_u64..1_000], 0_u32..50), 1..40),
+        ) {
+            let r = record(output << scale, &chunks);
+            let units = u128::from(r.output_tokens) * u128::from(UNITS_PER_TOKEN);
+            let counted: u128 = chunks.iter().map(|&(_, tokens)| u128::from(tokens)).sum();
+            prop_assume!(counted > 0);
+            let (mut at, mut tokens, mut given) = (Nanos::from_secs(1), 0, 0);
+            let mut expected = std::collections::BTreeMap::new();
+            for (i, &(gap, count)) in chunks.iter().enumerate() {
+                at += Nanos(if i > 0 { gap } else { 0 });
+                tokens += u128::from(count);
+                let due = u64::try_from(units * tokens / counted).unwrap();
+                if due > given {
+                    *expected.entry(at).or_insert(0) += due - given;
+                    given = due;
+                }
+            }
+            let mut found = std::collections::BTreeMap::new();
+            portions(&r, |p| {
+                assert_eq!(p.from, p.to);
+                *found.entry(p.from).or_insert(0) += p.units;
+            });
+            prop_assert_eq!(found, expected);
+        }
+
         /// forall records, cuts: the parts between the cuts add up to the output, exactly.
         #[test]
         fn nothing_is_lost_between_windows(

@@ -345,21 +345,48 @@ impl Recorder {
     /// Gaps after the first chunk: raw for ICL; divided by the chunk's tokens, once for each, for ITL. Gives the request's mean ITL.
     fn observe_gaps(&mut self, r: &RequestRecord) -> Option<Nanos> {
         let (mut waited, mut sum, mut tokens) = (0_u64, 0_u64, 0_u64);
+        let (mut raw, mut shared) = (Run::default(), Run::default());
         for chunk in r.chunks.iter().skip(1) {
-            self.latency.icl.record(chunk.gap);
+            raw.add(chunk.gap, 1, |gap, n| self.latency.icl.record_n(gap, n));
             // A chunk without a whole token (half a character) hands its wait on to the next one.
             waited = waited.saturating_add(chunk.gap);
             if chunk.tokens > 0 {
                 let k = u64::from(chunk.tokens);
-                let gap = waited / k;
-                self.latency.itl.record_n(gap, k);
-                self.judge.gaps(Nanos(gap), k);
+                let gap = if k == 1 { waited } else { waited / k };
+                shared.add(gap, k, |gap, n| self.observe_itl(gap, n));
                 sum = sum.saturating_add(waited);
                 tokens += k;
                 waited = 0;
             }
         }
+        self.latency.icl.record_n(raw.value, raw.n);
+        self.observe_itl(shared.value, shared.n);
         (tokens > 0).then(|| Nanos(sum / tokens))
+    }
+
+    fn observe_itl(&mut self, gap: u64, n: u64) {
+        self.latency.itl.record_n(gap, n);
+        self.judge.gaps(Nanos(gap), n);
+    }
+}
+
+/// A value that came `n` times in a row. The events of one read share their instant, so that gaps of zero come in runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    value: u64,
+    n: u64,
+}
+
+impl Run {
+    /// Adds a value `n` times; a run that this ends goes to `ended`.
+    #[inline]
+    fn add(&mut self, value: u64, n: u64, ended: impl FnOnce(u64, u64)) {
+        if value == self.value {
+            self.n += n;
+            return;
+        }
+        ended(self.value, self.n);
+        *self = Self { value, n };
     }
 }
 

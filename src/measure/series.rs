@@ -85,7 +85,11 @@ impl Intervals {
 
     /// Output came in.
     pub fn output(&mut self, portion: &Portion) {
-        self.at(portion.to.max(portion.from));
+        let end = self.at(portion.to.max(portion.from));
+        if portion.from == portion.to {
+            end.output_units += portion.units;
+            return;
+        }
         let (first, last) = (self.index(portion.from), self.index(portion.to));
         if first == last {
             self.parts[first].output_units += portion.units;
@@ -176,10 +180,12 @@ impl Intervals {
 
     /// The interval that holds `at`, made if need be.
     fn at(&mut self, at: Nanos) -> &mut Interval {
-        while at.0 / self.step >= MAX_INTERVALS as u64 {
+        let mut index = at.0 / self.step;
+        while index >= MAX_INTERVALS as u64 {
             self.coarsen();
+            index = at.0 / self.step;
         }
-        let index = self.index(at);
+        let index = usize::try_from(index).expect("fewer than MAX_INTERVALS");
         if index >= self.parts.len() {
             self.parts.resize_with(index + 1, Interval::default);
             self.in_flight_change.resize((index + 1) * LOOKS, 0);

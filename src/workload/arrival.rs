@@ -1,7 +1,7 @@
 //! Inter-arrival families: unit-mean renewal processes that a rate function stretches into instants (time rescaling).
 
-use super::length::special::ln_gamma;
 use crate::base::rng::{Seed, Stream};
+use crate::base::stats::interval::ln_gamma;
 use rand::RngExt;
 use rand_distr::{Distribution, Exp1, Gamma};
 

@@ -1,8 +1,9 @@
 //! Marginals: one distribution of token counts, with its draws, distribution function and quantiles.
 
 use super::inverse::Brackets;
-use super::special::{gamma_p_scaled, ln_gamma, normal_cdf};
+use super::special::{gamma_p_scaled, normal_cdf};
 use crate::base::rng::Stream;
+use crate::base::stats::interval::ln_gamma;
 use crate::scenario::load::TraceSource;
 use crate::scenario::workload::{Component, Marginal as Spec, QuantilePoint, Side};
 use crate::workload::trace::Rows;

@@ -1,31 +1,6 @@
-//! Special functions of the length distributions: ln Γ, the regularised incomplete gamma function, and the normal distribution function.
+//! Special functions of the length distributions: the regularised incomplete gamma function and the normal distribution function.
 
-/// ln Γ(x) for x > 0, relative error below 1e-14 (Lanczos 1964, g = 7, n = 9).
-#[must_use]
-pub fn ln_gamma(x: f64) -> f64 {
-    const G: f64 = 7.0;
-    const TERMS: [f64; 8] = [
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    if x < 0.5 {
-        // Γ(x) = Γ(x + 1) / x keeps the series in its good range.
-        return ln_gamma(x + 1.0) - x.ln();
-    }
-    let x = x - 1.0;
-    let mut sum = 0.999_999_999_999_809_9;
-    for (i, term) in TERMS.iter().enumerate() {
-        sum += term / (x + 1.0 + i as f64);
-    }
-    let t = x + G + 0.5;
-    0.5 * std::f64::consts::TAU.ln() + (x + 0.5) * t.ln() - t + sum.ln()
-}
+use crate::base::stats::interval::ln_gamma;
 
 /// P(a, x) = γ(a, x) / Γ(a), the distribution function of a gamma variable of shape `a` > 0 and scale 1; 0 for x <= 0.
 ///
@@ -124,17 +99,6 @@ pub fn normal_cdf(z: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ln_gamma_is_the_factorial_and_the_root_of_pi() {
-        let mut factorial = 1.0_f64;
-        for n in 1..20_u32 {
-            assert!((ln_gamma(f64::from(n)) - factorial.ln()).abs() < 1e-12 * factorial.ln().max(1.0), "{n}");
-            factorial *= f64::from(n);
-        }
-        assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-14);
-        assert!((ln_gamma(0.01) - 4.599_479_878_042_021).abs() < 1e-12);
-    }
 
     /// P(1, x) = 1 - e^-x; P(2, x) = 1 - (1 + x) e^-x; P(1/2, x) = erf(sqrt x), which is a normal probability.
     #[test]
