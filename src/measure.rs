@@ -3,6 +3,8 @@
 pub mod document;
 pub mod histogram;
 pub mod hlog;
+pub mod knee;
+pub mod plateau;
 pub mod received;
 pub mod recorder;
 pub mod recover;
