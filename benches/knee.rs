@@ -8,7 +8,7 @@ use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Rate, TimeSpan};
 use plimsoll::measure::knee::fit::logit;
 use plimsoll::measure::knee::{Capacity, Kind, Next, Options, Search};
-use plimsoll::measure::plateau::{Collector, Plateau, targets};
+use plimsoll::measure::plateau::{Collector, Offer, Plateau, targets};
 use plimsoll::scenario::check::check;
 use plimsoll::scenario::experiment::Experiment;
 use plimsoll::scenario::load::{Arrivals, RateFn, TraceFormat};
@@ -36,13 +36,14 @@ struct Case {
     start: f64,
     longest_s: f64,
     shortest_s: f64,
+    controls: bool,
 }
 
 fn case(name: &'static str, kind: Kind, arrivals: &str, slo: &str, endpoint: &str, start: f64, (shortest_s, longest_s): (f64, f64)) -> Case {
     let text = format!("name = \"{name}\"\n[load]\narrivals = {{ {arrivals} }}\n{WORKLOAD}\n[slo]\n{slo}\n[endpoint]\n{CHUNK}{endpoint}\n");
     let experiment = check("knee.toml", text.as_bytes(), Path::new("."), &[], Seed(1)).unwrap_or_else(|f| panic!("{f:?}"));
     let rows = trace::read(TRACE, TraceFormat::Table, None, "azure_conv_2023").unwrap();
-    Case { name, kind, experiment, material: Material { lengths: Some(rows), ..Material::default() }, start, longest_s, shortest_s }
+    Case { name, kind, experiment, material: Material { lengths: Some(rows), ..Material::default() }, start, longest_s, shortest_s, controls: !std::env::args().any(|a| a == "--plain") }
 }
 
 fn cases() -> Vec<Case> {
@@ -50,10 +51,12 @@ fn cases() -> Vec<Case> {
     let goodput = "ttft = { p50 = \"2s\" }\ntpot = { p50 = \"45ms\" }\ngoodput = \"95%\"";
     let eight = "min_chunks = 8\nmax_chunks = 8";
     vec![
-        case("rate-p95", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, "", 0.25, (60.0, 900.0)),
+        case("rate-p95", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, eight, 1.0, (60.0, 600.0)),
+        case("hard-rate-p95-one-chunk", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, "", 0.25, (60.0, 900.0)),
         case("rate-goodput", Kind::Rate, "poisson = { rate = \"1/s\" }", goodput, eight, 1.0, (60.0, 600.0)),
         case("users-p95", Kind::Users, "closed = { users = 1, think = \"5s\" }", percentiles, eight, 8.0, (60.0, 600.0)),
-        case("users-goodput", Kind::Users, "closed = { users = 1, think = \"2s\" }", goodput, "", 1.0, (60.0, 900.0)),
+        case("users-goodput", Kind::Users, "closed = { users = 1, think = \"2s\" }", goodput, eight, 8.0, (60.0, 600.0)),
+        case("hard-users-goodput-one-chunk", Kind::Users, "closed = { users = 1, think = \"2s\" }", goodput, "", 1.0, (60.0, 900.0)),
     ]
 }
 
@@ -74,11 +77,13 @@ impl Case {
     fn window(&self, load: f64, warmup_s: f64, measure_s: f64, seed: Seed) -> Option<Plateau> {
         let e = self.experiment(load, warmup_s, measure_s, seed);
         let mut schedule = Schedule::new(&e, &self.material).unwrap();
+        let expected = schedule.expected();
         let mut endpoint = Endpoint::new(&e.scenario.endpoint, seed, Detail::Requests);
         let patience = Patience { total: Nanos::from_secs(600), first_byte: Nanos::from_secs(600) };
         let mut collector = Collector::new(&e.scenario.slo);
         virtual_time::run(&mut schedule, &mut endpoint, patience, &mut |r| collector.observe(r));
-        collector.finish(warmup_s, warmup_s + measure_s)
+        let offer = Offer { rate: (self.kind == Kind::Rate).then_some(load), input: expected.input_tokens / expected.requests, output: expected.output_tokens / expected.requests };
+        collector.finish(warmup_s, warmup_s + measure_s, self.controls.then_some(offer))
     }
 
     /// Margin of the objective that is nearest to being missed: log-odds of a miss less the allowed ones.
@@ -115,6 +120,21 @@ impl Case {
         (mx - my / slope).exp()
     }
 
+    /// What a step near the capacity is like: relaxation time, overdispersion, slope.
+    fn probe(&self, at: f64) {
+        for factor in [0.9, 0.96, 1.0, 1.03, 1.06] {
+            let load = if self.kind == Kind::Rate { at * factor } else { (at * factor).round() };
+            for span in [600.0, 3000.0, 40_000.0] {
+                let p = self.window(load, 300.0, span, Seed(777)).unwrap();
+                let m: Vec<String> = p.misses.iter().map(|m| {
+                    let q = m.missed / m.asked;
+                    format!("{q:.4}±{:.4}/{:.4} (x{:.0})", m.error, m.plain_error, m.error * m.error * m.asked / (q * (1.0 - q)))
+                }).collect();
+                println!("  {factor} {load:.3} {span:.0} s: n {} N {:.1} R {:.2} tau {:.2} {:?} {m:?} start {:.0}", p.requests, p.in_flight, p.residence_s, p.relaxation_s, p.steadiness, p.start_s);
+            }
+        }
+    }
+
     fn search(&self, seed: Seed, width: f64, verbose: bool) -> (Option<Capacity>, u64, f64, usize) {
         let options = Options {
             kind: self.kind,
@@ -142,7 +162,7 @@ impl Case {
                     p.map(|p| p.relaxation_s),
                     p.map(|p| p.steadiness),
                     p.map(|p| p.little),
-                    p.map(|p| p.misses.iter().map(|m| format!("{:.4}±{:.4}", m.missed / m.asked, m.error)).collect::<Vec<_>>()),
+                    p.map(|p| p.misses.iter().map(|m| format!("{:.4}±{:.4}/{:.4}", m.missed / m.asked, m.error, m.plain_error)).collect::<Vec<_>>()),
                 );
             }
             search.learn(ask, plateau);
@@ -162,7 +182,7 @@ fn main() {
     let option = |name: &str, default: f64| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)?.parse().ok()).unwrap_or(default);
     let (seeds, width, truth) = (option("--seeds", 40.0) as u64, option("--width", 0.02), option("--truth", 400_000.0));
     let verbose = args.iter().any(|a| a == "--verbose");
-    let wanted = args.iter().find(|a| a.starts_with("rate") || a.starts_with("users"));
+    let wanted = args.iter().find(|a| ["rate", "users", "hard"].iter().any(|n| a.starts_with(n)));
     println!("| case | true capacity | seeds | within 3 % | interval holds it | error mean | error rms | requests | minutes | windows |");
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for case in cases().iter().filter(|c| wanted.is_none_or(|w| c.name.starts_with(w.as_str()))) {
@@ -171,6 +191,10 @@ fn main() {
             at if at > 0.0 => at,
             _ => case.truth(truth),
         };
+        if args.iter().any(|a| a == "--probe") {
+            case.probe(true_capacity);
+            continue;
+        }
         let truth_s = begun.elapsed().as_secs_f64();
         let next = AtomicUsize::new(0);
         let results: Vec<_> = std::thread::scope(|scope| {

@@ -138,6 +138,8 @@ const NARROW: f64 = 1.12;
 const MISSES: f64 = 6.0;
 /// Relaxation times that a window and its warm-up should hold.
 const MEMORIES: (f64, f64) = (15.0, 4.0);
+/// Relaxation times that a window of the refinement should hold.
+const LONG: f64 = 60.0;
 /// Logarithmic reach of the local curve.
 const REACH: f64 = 0.25;
 /// Windows without progress, at most.
@@ -285,9 +287,10 @@ impl Search {
 
     /// Where refinement may go: not far outside of what the steps have shown.
     fn bracket(&self) -> (f64, f64) {
-        let low = self.best_met().unwrap_or(0.0) * 0.97;
-        let high = self.least_missed().map_or(f64::INFINITY, |h| h * 1.03);
-        if low < high { (low, high) } else { (high * 0.9, low * 1.1) }
+        let coarse = |load: f64| self.of_load(load).any(|w| w.ask.stage != Stage::Refinement);
+        let met = self.loads(|s| s == Standing::Met).filter(|&l| coarse(l)).fold(0.0, f64::max);
+        let missed = self.loads(|s| s == Standing::Missed).filter(|&l| coarse(l)).fold(f64::INFINITY, f64::min);
+        (met.min(missed) * 0.92, missed.max(met) * 1.08)
     }
 
     fn bounded(&self, load: f64, reason: Reason) -> Next {
@@ -333,7 +336,7 @@ impl Search {
         let mut measure = (requests / rate).max(MEMORIES.0 * memory).max(o.shortest_s);
         measure *= match stage {
             Stage::Repeat => 2.0,
-            Stage::Refinement => self.growth(),
+            Stage::Refinement => return self.long(load, window, rate, memory),
             Stage::Doubling | Stage::Bisection => 1.0,
         };
         let measure_s = measure.min(o.longest_s);
@@ -341,11 +344,16 @@ impl Search {
         Ask { load, window, warmup_s: warmup_s.clamp(0.02 * measure_s, 0.5 * measure_s), measure_s, stage }
     }
 
-    /// How many windows of the bracket one of the refinement should be worth: what is missing to the width, in few parts.
-    fn growth(&self) -> f64 {
-        let Some(c) = self.capacity() else { return 2.0 };
-        let half = 0.5 * (c.high - c.low) / c.estimate;
-        ((half / self.options.width).powi(2) / 2.0).clamp(2.0, 4.0)
+    /// A window of the refinement: half of the requests that are still missing to the width, if the error falls as their root.
+    fn long(&self, load: f64, window: u64, rate: f64, memory: f64) -> Ask {
+        let near = |w: &&Window| (w.ask.load / load).ln().abs() < 0.1;
+        let have: f64 = self.windows.iter().filter(near).filter_map(|w| w.plateau.as_ref()).map(|p| p.requests as f64).sum();
+        let ratio = self.capacity().map_or(2.0, |c| 0.5 * (c.high - c.low) / c.estimate / self.options.width);
+        let missing = have.max(1.0) * (ratio * ratio - 1.0).clamp(0.25, 8.0);
+        let least = (LONG * memory).max(self.options.shortest_s);
+        let measure_s = (0.5 * missing / rate).max(least).min(self.options.longest_s);
+        let warmup_s = (MEMORIES.1 * memory).clamp(0.02 * measure_s, 0.25 * measure_s);
+        Ask { load, window, warmup_s, measure_s, stage: Stage::Refinement }
     }
 
     fn of_load(&self, load: f64) -> impl Iterator<Item = &Window> {

@@ -1,7 +1,7 @@
 //! `Plateau`: what one window of steady load says: where its warm-up ends, whether it was steady, and each objective with its standard error.
 
 use super::slo::METRICS;
-use crate::base::stats::output::{Ratio, Trend, memory, mser5, ratio_of_batches, trend};
+use crate::base::stats::output::{Ratio, Trend, controlled_ratio, memory, mser5, ratio_of_batches, trend};
 use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
 use crate::base::time::Nanos;
 use crate::record::request::RequestRecord;
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Instants at which the series of a window are looked at.
 const CELLS: usize = 600;
 /// Batches of a plateau: at least, at most (Schmeiser 1982: more than 30 gain nothing), and the memories that one should hold.
-const BATCHES: (f64, f64, f64) = (6.0, 20.0, 3.0);
-/// Batches of the test for drift.
-const TREND_BATCHES: usize = 8;
+const BATCHES: (f64, f64, f64) = (6.0, 30.0, 4.0);
+/// Batches of the test for drift: at least, at most, and the memories that one should hold.
+const TREND_BATCHES: (f64, f64, f64) = (4.0, 10.0, 5.0);
 /// A plateau shorter than this many relaxation times says too little of its own steadiness.
 const MEMORIES_NEEDED: f64 = 8.0;
 /// In-flight that grows by more than this share of the arrivals is a load that is not carried.
@@ -70,12 +70,14 @@ pub fn targets(slo: &Slo) -> Vec<Target> {
 /// The misses of one objective over a plateau.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Misses {
-    /// Requests (ITL: tokens) that missed it.
+    /// Requests (ITL: tokens) that missed it, corrected for the lengths and the number of requests that chance brought.
     pub missed: f64,
     /// Requests (ITL: tokens) that it speaks of.
     pub asked: f64,
     /// Standard error of `missed / asked`, by batch means; infinite values are written as 1.
     pub error: f64,
+    /// The same without control variates.
+    pub plain_error: f64,
     /// Degrees of freedom of the standard error.
     pub df: f64,
 }
@@ -139,6 +141,19 @@ struct Seen {
     e2e: f64,
     input: u32,
     output: u32,
+    input_asked: u32,
+    output_asked: u32,
+}
+
+/// What the schedule offers, known before the first request: the control variates of the misses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offer {
+    /// Requests per second of an open loop; `None` for closed loops, whose rate the endpoint decides.
+    pub rate: Option<f64>,
+    /// Mean input tokens of a request.
+    pub input: f64,
+    /// Mean output tokens of a request.
+    pub output: f64,
 }
 
 /// Takes the records of one load, in any order, and makes a [`Plateau`] of them.
@@ -172,6 +187,8 @@ impl Collector {
             e2e: if ok { r.e2e().as_secs_f64() } else { f64::INFINITY },
             input: r.input_tokens,
             output: r.output_tokens,
+            input_asked: r.input_asked,
+            output_asked: r.output_asked,
         });
         for target in &self.targets {
             self.marks.push(mark(target.rule, &self.bounds, r));
@@ -180,7 +197,7 @@ impl Collector {
 
     /// The plateau of a load of `span_s` seconds whose warm-up takes at least `warmup_s`. `None` when less than twenty requests were due in it.
     #[must_use]
-    pub fn finish(&self, warmup_s: f64, span_s: f64) -> Option<Plateau> {
+    pub fn finish(&self, warmup_s: f64, span_s: f64, offer: Option<Offer>) -> Option<Plateau> {
         let needs_answers = self.targets.iter().any(|t| !matches!(t.rule, Rule::Latency(Term { metric: Metric::Ttft, .. })));
         let (mean_stay, _) = mean_variance(&self.seen.iter().filter(|s| s.was_sent && s.due < span_s).map(|s| s.closed - s.sent).collect::<Vec<_>>());
         // What is asked last is answered while nothing new arrives any more: its tokens come faster than under load.
@@ -189,8 +206,8 @@ impl Collector {
         let cell = end / CELLS as f64;
         let flight = self.in_flight(cell);
         let wait = self.waits(cell);
-        let cut = mser5(&flight).max(mser5(&wait)) as f64 * cell;
-        let start = warmup_s.max(cut).min(0.6 * end);
+        let begun = index(warmup_s / cell);
+        let start = (warmup_s.max(settled(&flight, begun).max(settled(&wait, begun)) as f64 * cell)).min(0.6 * end);
         let first = index(start / cell);
         let inside: Vec<usize> = (0..self.seen.len()).filter(|&i| (start..end).contains(&self.seen[i].due)).collect();
         if inside.len() < 20 {
@@ -199,9 +216,10 @@ impl Collector {
         let span = end - start;
         let flight = &flight[first..];
         let (in_flight, _) = mean_variance(flight);
-        let trend = trend(&means(flight, TREND_BATCHES));
         let remembered = |series: &[f64]| memory(&level(series)).unwrap_or(0.5) * cell;
         let relaxation_s = remembered(flight).max(remembered(&wait[first..]));
+        let (least, most, memories) = TREND_BATCHES;
+        let trend = trend(&means(flight, index((span / (memories * relaxation_s)).clamp(least, most))));
         let sent: Vec<&Seen> = inside.iter().map(|&i| &self.seen[i]).filter(|s| s.was_sent).collect();
         let rate = sent.len() as f64 / span;
         let (residence_s, _) = mean_variance(&sent.iter().map(|s| s.closed - s.sent).collect::<Vec<_>>());
@@ -223,7 +241,7 @@ impl Collector {
             steadiness: steadiness(&trend, in_flight, rate * span, span / relaxation_s),
             output_tok_s: tokens(|s| s.output),
             total_tok_s: tokens(|s| s.output) + tokens(|s| s.input),
-            misses: (0..self.targets.len()).map(|t| self.misses(t, &inside, (start, span), batches)).collect(),
+            misses: (0..self.targets.len()).map(|t| self.misses(t, &inside, (start, span), batches, offer)).collect(),
             quantiles: self.quantiles(&inside, (start, span)),
         })
     }
@@ -276,17 +294,26 @@ impl Collector {
             .collect()
     }
 
-    fn misses(&self, target: usize, inside: &[usize], (start, span): (f64, f64), batches: usize) -> Misses {
+    fn misses(&self, target: usize, inside: &[usize], (start, span): (f64, f64), batches: usize, offer: Option<Offer>) -> Misses {
         let mut sums = vec![(0.0, 0.0); batches];
+        let known = |o: Offer| o.rate.map_or([0.0; 2], |rate| [o.input, o.output].map(|mean| -mean * rate * span / batches as f64));
+        let mut controls = vec![offer.map_or([0.0; 2], known); if offer.is_some() { batches } else { 0 }];
         for &i in inside {
             let (missed, asked) = self.marks[i * self.targets.len() + target];
             let batch = index((self.seen[i].due - start) / span * batches as f64).min(batches - 1);
             sums[batch].0 += f64::from(missed);
             sums[batch].1 += f64::from(asked);
+            if let (Some(o), Some(control)) = (offer, controls.get_mut(batch)) {
+                // Open loops: tokens beyond what the rate would bring; closed loops: beyond what so many requests would.
+                let expected = if o.rate.is_some() { [0.0; 2] } else { [o.input, o.output] };
+                control[0] += f64::from(self.seen[i].input_asked) - expected[0];
+                control[1] += f64::from(self.seen[i].output_asked) - expected[1];
+            }
         }
-        let (missed, asked) = sums.iter().fold((0.0, 0.0), |(a, b), (m, n)| (a + m, b + n));
-        let Ratio { error, df, .. } = ratio_of_batches(&sums);
-        Misses { missed, asked, error: error.min(1.0), df }
+        let asked = sums.iter().map(|s| s.1).sum();
+        let plain = ratio_of_batches(&sums).error;
+        let Ratio { value, error, df } = controlled_ratio(&sums, &controls);
+        Misses { missed: value * asked, asked, error: error.min(1.0), plain_error: plain.min(1.0), df }
     }
 
     fn quantiles(&self, inside: &[usize], (start, span): (f64, f64)) -> Vec<Quantile> {
@@ -314,6 +341,19 @@ impl Collector {
         };
         kinds.into_iter().filter_map(one).collect()
     }
+}
+
+/// Where a series that began at nothing has come to its plateau, not before `begun`: MSER-5's cut, if what it cuts off lies surely below the rest.
+///
+/// The bare cut would also take off the excursions that chance puts at the beginning, and every plateau would look better than it is.
+fn settled(series: &[f64], begun: usize) -> usize {
+    let tail = &series[begun.min(series.len())..];
+    let cut = mser5(tail);
+    let (before, after) = tail.split_at(cut);
+    let ((low, _), (high, _)) = (mean_variance(before), mean_variance(after));
+    let batches: Vec<(f64, f64)> = after.chunks((after.len() / 10).max(1)).map(|c| (c.iter().sum(), c.len() as f64)).collect();
+    let error = ratio_of_batches(&batches).error * (1.0 + 0.1 * after.len() as f64 / before.len().max(1) as f64).sqrt();
+    if cut > 0 && low < high - 3.0 * error { begun + cut } else { begun }
 }
 
 /// What one request adds to (missed, asked), as [`super::slo::Judge`] counts it.

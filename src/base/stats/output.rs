@@ -78,6 +78,16 @@ pub struct Ratio {
 /// plus twice their covariance at lag 1 where it is positive: batches that are too short to be independent still give an honest error.
 #[must_use]
 pub fn ratio_of_batches(batches: &[(f64, f64)]) -> Ratio {
+    controlled_ratio(batches, &[])
+}
+
+/// The same, with what is known of each batch taken out of it: `controls` hold for each batch how far two quantities of known mean lay from it.
+///
+/// Regression on control variates over batch means (Lavenberg and Welch 1981, Management Science 27; Nelson 1989, Operations Research 37): the part
+/// that the controls explain is subtracted, the error is that of what remains, widened for the two coefficients. The controls are left out when
+/// they explain less than they cost.
+#[must_use]
+pub fn controlled_ratio(batches: &[(f64, f64)], controls: &[[f64; 2]]) -> Ratio {
     let (part, whole) = batches.iter().fold((0.0, 0.0), |(a, b), (p, w)| (a + p, b + w));
     let n = batches.len() as f64;
     if whole <= 0.0 {
@@ -88,10 +98,39 @@ pub fn ratio_of_batches(batches: &[(f64, f64)]) -> Ratio {
         return Ratio { value, error: f64::INFINITY, df: 0.0 };
     }
     let rest: Vec<f64> = batches.iter().map(|(p, w)| p - value * w).collect();
+    let plain = Ratio { value, error: (spread(&rest) * n / (n - 1.0)).sqrt() / whole, df: n - 1.0 };
+    if controls.len() != batches.len() || batches.len() < 10 {
+        return plain;
+    }
+    let Some(slopes) = regress(&rest, controls) else { return plain };
+    let explained = |c: &[f64; 2]| slopes[0] * c[0] + slopes[1] * c[1];
+    let shift: f64 = controls.iter().map(explained).sum();
+    let left: Vec<f64> = rest.iter().zip(controls).map(|(r, c)| r - explained(c) + shift / n).collect();
+    // Lavenberg and Welch's loss factor for two coefficients, over the degrees of freedom that remain.
+    let error = (spread(&left) * n / (n - 3.0) * (n - 2.0) / (n - 4.0)).sqrt() / whole;
+    if error < plain.error { Ratio { value: (value - shift / whole).clamp(0.0, 1.0), error, df: n - 3.0 } } else { plain }
+}
+
+/// Sum of squares, and twice the products of neighbours where that is positive.
+fn spread(rest: &[f64]) -> f64 {
     let own: f64 = rest.iter().map(|r| r * r).sum();
     let next: f64 = rest.windows(2).map(|w| w[0] * w[1]).sum();
-    let variance = (own + 2.0 * next.max(0.0)) * n / (n - 1.0);
-    Ratio { value, error: variance.sqrt() / whole, df: n - 1.0 }
+    own + 2.0 * next.max(0.0)
+}
+
+/// Least squares of `y` (mean zero) on two centred controls.
+fn regress(y: &[f64], controls: &[[f64; 2]]) -> Option<[f64; 2]> {
+    let n = y.len() as f64;
+    let mean = |k: usize| controls.iter().map(|c| c[k]).sum::<f64>() / n;
+    let (m0, m1) = (mean(0), mean(1));
+    let (mut s00, mut s01, mut s11, mut t0, mut t1) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (y, c) in y.iter().zip(controls) {
+        let (a, b) = (c[0] - m0, c[1] - m1);
+        (s00, s01, s11) = (s00 + a * a, s01 + a * b, s11 + b * b);
+        (t0, t1) = (t0 + a * y, t1 + b * y);
+    }
+    let det = s00 * s11 - s01 * s01;
+    (det > 1e-9 * s00 * s11).then(|| [(t0 * s11 - t1 * s01) / det, (t1 * s00 - t0 * s01) / det])
 }
 
 /// Whether a series drifts.
