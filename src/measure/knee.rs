@@ -139,7 +139,11 @@ const MISSES: f64 = 6.0;
 /// Relaxation times that a window and its warm-up should hold.
 const MEMORIES: (f64, f64) = (15.0, 4.0);
 /// Relaxation times that a window of the refinement should hold.
-const LONG: f64 = 60.0;
+const LONG: f64 = 40.0;
+/// Log-odds by which a window of the refinement lies beside the crossing.
+const ASIDE: f64 = 0.5;
+/// Windows of the refinement, at least: fewer cannot contradict each other.
+const LEAST_WINDOWS: usize = 4;
 /// Logarithmic reach of the local curve.
 const REACH: f64 = 0.25;
 /// Windows without progress, at most.
@@ -196,6 +200,10 @@ impl Search {
         if self.windows.len() >= MOST_WINDOWS || self.spent() >= self.options.most_requests || self.seconds() >= self.options.most_seconds {
             return Next::Done(Some(if found.is_some() || self.best_met().is_some() { Reason::BudgetSpent } else { self.why_none() }));
         }
+        if let Some(last) = self.windows.last().filter(|w| w.plateau.is_none() && w.ask.measure_s < self.options.longest_s) {
+            let measure_s = (4.0 * last.ask.measure_s).min(self.options.longest_s);
+            return Next::Load(Ask { measure_s, stage: Stage::Repeat, ..last.ask });
+        }
         if let Some(load) = self.to_repeat() {
             return Next::Load(self.ask(load, self.times(load), Stage::Repeat));
         }
@@ -211,22 +219,27 @@ impl Search {
         }
     }
 
-    /// The capacity as far as it is known; `None` before the curve can be drawn.
+    /// The capacity as far as it is known; `None` before a curve can be drawn whose slope is sure.
     #[must_use]
     pub fn capacity(&self) -> Option<Capacity> {
-        let near = self.centre()?.ln();
-        let found = self.crossings(near);
-        // The curve is drawn again around its own crossing: what lies far from it should not bend it.
-        let first = found.iter().map(|(c, _)| c.x).fold(f64::INFINITY, f64::min);
-        let found = if (first - near).abs() < REACH { self.crossings(first) } else { found };
+        let found = self.curves();
         let (lowest, binding) = found.iter().min_by(|a, b| a.0.x.total_cmp(&b.0.x))?;
-        let least = |of: fn(&fit::Crossing) -> f64| found.iter().map(|(c, _)| of(c)).filter(|v| v.is_finite()).fold(f64::INFINITY, f64::min);
         if !(lowest.low.is_finite() && lowest.high.is_finite()) {
             return None;
         }
+        let least = |of: fn(&fit::Crossing) -> f64| found.iter().map(|(c, _)| of(c)).filter(|v| v.is_finite()).fold(f64::INFINITY, f64::min);
         let low = least(|c| c.low).min(lowest.x);
         let high = least(|c| c.high).max(lowest.x);
         Some(Capacity { estimate: lowest.x.exp(), low: low.exp(), high: high.exp(), confidence: self.options.confidence, binding: binding.clone() })
+    }
+
+    /// The curve of each objective around the lowest crossing.
+    fn curves(&self) -> Vec<(fit::Crossing, String)> {
+        let Some(near) = self.centre().map(f64::ln) else { return Vec::new() };
+        let found = self.crossings(near);
+        // Drawn again around its own crossing: what lies far from it should not bend it.
+        let first = found.iter().map(|(c, _)| c.x).fold(f64::INFINITY, f64::min);
+        if (first - near).abs() < REACH { self.crossings(first) } else { found }
     }
 
     /// How the load of each window stands, one entry for each load that was tried, by rising load.
@@ -270,19 +283,23 @@ impl Search {
     fn is_narrow(&self, c: &Capacity) -> bool {
         let refined = self.windows.iter().filter(|w| w.ask.stage == Stage::Refinement && w.plateau.is_some()).count();
         let half = 0.5 * (c.high - c.low) / c.estimate;
-        refined >= 2 && half <= self.options.width
+        refined >= LEAST_WINDOWS && half <= self.options.width
     }
 
+    /// A fresh window beside the crossing, on the side that has had fewer requests: two loads give the slope, their middle the crossing.
     fn refine(&self) -> Next {
-        let fallback = self.centre().unwrap_or(self.options.start);
-        let capacity = self.capacity();
+        let curves = self.curves();
+        let lowest = curves.iter().map(|c| c.0).min_by(|a, b| a.x.total_cmp(&b.x));
         let (low, high) = self.bracket();
-        let load = capacity.as_ref().map_or(fallback, |c| c.estimate).clamp(low, high);
+        let middle = lowest.map_or_else(|| self.centre().unwrap_or(self.options.start), |c| c.x.exp()).clamp(low, high);
+        let aside = lowest.map_or(0.03, |c| (ASIDE / c.slope).clamp(0.01, 0.04));
+        let above = |up: bool| {
+            let there = |w: &&Window| (w.ask.load > middle) == up && (w.ask.load / middle).ln().abs() < 2.0 * aside.max(0.03);
+            self.windows.iter().filter(there).filter_map(|w| w.plateau.as_ref()).map(|p| p.requests).sum::<u64>()
+        };
+        let load = if above(true) < above(false) { middle * (1.0 + aside) } else { middle * (1.0 - aside) };
         let fresh = self.windows.iter().map(|w| w.ask.window + 1).max().unwrap_or(0);
-        let distinct = self.windows.iter().filter(|w| (w.ask.load / load - 1.0).abs() < 0.1).count() >= 2;
-        // A curve needs two loads: until there is one, the next window lies a step aside.
-        let load = if capacity.is_none() && distinct { load * if fresh % 2 == 0 { 0.97 } else { 1.03 } } else { load };
-        Next::Load(self.ask(self.whole(load), fresh, Stage::Refinement))
+        Next::Load(self.ask(load, fresh, Stage::Refinement))
     }
 
     /// Where refinement may go: not far outside of what the steps have shown.
@@ -332,7 +349,10 @@ impl Search {
             (Kind::Users, Some((at, p))) => (p.rate * load / at).max(1e-6),
             (Kind::Users, None) => requests / o.shortest_s,
         };
-        let memory = nearest.map_or(0.0, |(_, p)| p.relaxation_s.max(0.3 * p.residence_s));
+        // A short window sees little of a long memory: the longest that was seen near this load counts.
+        let near = self.windows.iter().filter(|w| (w.ask.load / load).ln().abs() < 0.15).filter_map(|w| w.plateau.as_ref());
+        let least = if stage == Stage::Refinement { 1.0 } else { 0.3 };
+        let memory = near.chain(nearest.map(|(_, p)| p)).map(|p| p.relaxation_s.max(least * p.residence_s)).fold(0.0, f64::max);
         let mut measure = (requests / rate).max(MEMORIES.0 * memory).max(o.shortest_s);
         measure *= match stage {
             Stage::Repeat => 2.0,
@@ -351,7 +371,7 @@ impl Search {
         let ratio = self.capacity().map_or(2.0, |c| 0.5 * (c.high - c.low) / c.estimate / self.options.width);
         let missing = have.max(1.0) * (ratio * ratio - 1.0).clamp(0.25, 8.0);
         let least = (LONG * memory).max(self.options.shortest_s);
-        let measure_s = (0.5 * missing / rate).max(least).min(self.options.longest_s);
+        let measure_s = (0.35 * missing / rate).max(least).min(self.options.longest_s);
         let warmup_s = (MEMORIES.1 * memory).clamp(0.02 * measure_s, 0.25 * measure_s);
         Ask { load, window, warmup_s, measure_s, stage: Stage::Refinement }
     }

@@ -47,6 +47,8 @@ struct Line {
 const TURNS: u32 = 60;
 /// Degrees of freedom beyond which t is normal.
 const MOST_DF: f64 = 200.0;
+/// Degrees of freedom that one window is worth, at most.
+const WINDOW_DF: f64 = 4.0;
 /// Degrees of freedom that the batch means are worth beside the spread between windows.
 const TRUST: f64 = 8.0;
 
@@ -75,7 +77,8 @@ pub fn crossing(points: &[Point], allowed: f64, near: f64, reach: f64, confidenc
         return None;
     }
     let spread = lack_of_fit(&local, weigh, &line, allowed);
-    let df = local.iter().map(|(p, k)| p.df * k / p.shared).sum::<f64>().clamp(3.0, MOST_DF);
+    // Misses come in runs: a window's batches are worth a few independent ones, however many they are.
+    let df = local.iter().map(|(p, k)| p.df.min(WINDOW_DF) * k / p.shared).sum::<f64>().clamp(3.0, MOST_DF);
     Some(fieller(&line, logit(allowed), spread, student_t_quantile(0.5 + confidence / 2.0, df)))
 }
 
