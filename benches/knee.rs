@@ -208,7 +208,7 @@ fn main() {
                     mine.push(case.search(Seed(1000 + i), width, verbose));
                 }
             };
-            let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..option("--threads", 2.0) as u64).map(|_| scope.spawn(work)).collect();
             threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
         });
         let n = results.len() as f64;

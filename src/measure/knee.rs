@@ -139,11 +139,11 @@ const MISSES: f64 = 6.0;
 /// Relaxation times that a window and its warm-up should hold.
 const MEMORIES: (f64, f64) = (15.0, 4.0);
 /// Relaxation times that a window of the refinement should hold.
-const LONG: f64 = 40.0;
+const LONG: f64 = 30.0;
 /// Log-odds by which a window of the refinement lies beside the crossing.
 const ASIDE: f64 = 0.5;
 /// Windows of the refinement, at least: fewer cannot contradict each other.
-const LEAST_WINDOWS: usize = 4;
+const LEAST_WINDOWS: usize = 3;
 /// Logarithmic reach of the local curve.
 const REACH: f64 = 0.25;
 /// Windows without progress, at most.
@@ -207,16 +207,26 @@ impl Search {
         if let Some(load) = self.to_repeat() {
             return Next::Load(self.ask(load, self.times(load), Stage::Repeat));
         }
-        match (self.best_met(), self.least_missed()) {
-            (None, None) if self.near().is_some() => self.refine(),
-            (None, None) => self.bounded(self.windows.last().map_or(self.options.start, |w| w.ask.load * 2.0), Reason::NeverSteady),
-            (Some(met), None) if self.near().is_none() => self.bounded(met * 2.0, Reason::EverythingMeets),
-            (None, Some(missed)) if self.near().is_none() => self.bounded(missed / 2.0, Reason::NothingMeets),
-            (Some(met), Some(missed)) if self.near().is_none() && self.may_bisect(met, missed) => {
-                Next::Load(self.ask((met * missed).sqrt(), 0, Stage::Bisection))
-            }
+        match self.ends() {
+            (None, None) => Next::Load(self.ask(self.options.start, 0, Stage::Doubling)),
+            (Some(low), None) => self.bounded(low * 2.0, Reason::EverythingMeets),
+            (None, Some(high)) => self.bounded(high / 2.0, Reason::NothingMeets),
+            (Some(low), Some(high)) if self.may_bisect(low, high) => Next::Load(self.ask((low * high).sqrt(), 0, Stage::Bisection)),
             _ => self.refine(),
         }
+    }
+
+    /// The bracket: the highest load whose objectives are kept below the lowest one that is missed or too near to tell. Whether a load was steady
+    /// does not count here, only in what is said of it.
+    fn ends(&self) -> (Option<f64>, Option<f64>) {
+        let mut low = None;
+        for (load, standing) in self.tried(|load| self.judged(load)) {
+            match standing {
+                Standing::Met => low = Some(load),
+                _ => return (low, Some(load)),
+            }
+        }
+        (low, None)
     }
 
     /// The capacity as far as it is known; `None` before a curve can be drawn whose slope is sure.
@@ -245,10 +255,7 @@ impl Search {
     /// How the load of each window stands, one entry for each load that was tried, by rising load.
     #[must_use]
     pub fn standings(&self) -> Vec<(f64, Standing)> {
-        let mut loads: Vec<f64> = self.windows.iter().map(|w| w.ask.load).collect();
-        loads.sort_by(f64::total_cmp);
-        loads.dedup();
-        loads.into_iter().map(|load| (load, self.standing(load))).collect()
+        self.tried(|load| self.standing(load))
     }
 
     fn crossings(&self, near: f64) -> Vec<(fit::Crossing, String)> {
@@ -269,13 +276,17 @@ impl Search {
         self.windows.iter().filter_map(point).collect()
     }
 
+    fn tried(&self, standing: impl Fn(f64) -> Standing) -> Vec<(f64, Standing)> {
+        let mut loads: Vec<f64> = self.windows.iter().map(|w| w.ask.load).collect();
+        loads.sort_by(f64::total_cmp);
+        loads.dedup();
+        loads.into_iter().map(|load| (load, standing(load))).collect()
+    }
+
     /// Where the capacity is looked for before there is a curve.
     fn centre(&self) -> Option<f64> {
-        if let Some(near) = self.near() {
-            return Some(near);
-        }
-        match (self.best_met(), self.least_missed()) {
-            (Some(met), Some(missed)) => Some((met * missed).sqrt()),
+        match self.ends() {
+            (Some(low), Some(high)) => Some((low * high).sqrt()),
             _ => None,
         }
     }
@@ -290,8 +301,8 @@ impl Search {
     fn refine(&self) -> Next {
         let curves = self.curves();
         let lowest = curves.iter().map(|c| c.0).min_by(|a, b| a.x.total_cmp(&b.x));
-        let (low, high) = self.bracket();
-        let middle = lowest.map_or_else(|| self.centre().unwrap_or(self.options.start), |c| c.x.exp()).clamp(low, high);
+        let centre = self.centre().unwrap_or(self.options.start);
+        let middle = lowest.map_or(centre, |c| c.x.exp()).clamp(centre * 0.88, centre * 1.13);
         let aside = lowest.map_or(0.03, |c| (ASIDE / c.slope).clamp(0.01, 0.04));
         let above = |up: bool| {
             let there = |w: &&Window| (w.ask.load > middle) == up && (w.ask.load / middle).ln().abs() < 2.0 * aside.max(0.03);
@@ -300,14 +311,6 @@ impl Search {
         let load = if above(true) < above(false) { middle * (1.0 + aside) } else { middle * (1.0 - aside) };
         let fresh = self.windows.iter().map(|w| w.ask.window + 1).max().unwrap_or(0);
         Next::Load(self.ask(load, fresh, Stage::Refinement))
-    }
-
-    /// Where refinement may go: not far outside of what the steps have shown.
-    fn bracket(&self) -> (f64, f64) {
-        let coarse = |load: f64| self.of_load(load).any(|w| w.ask.stage != Stage::Refinement);
-        let met = self.loads(|s| s == Standing::Met).filter(|&l| coarse(l)).fold(0.0, f64::max);
-        let missed = self.loads(|s| s == Standing::Missed).filter(|&l| coarse(l)).fold(f64::INFINITY, f64::min);
-        (met.min(missed) * 0.92, missed.max(met) * 1.08)
     }
 
     fn bounded(&self, load: f64, reason: Reason) -> Next {
@@ -445,12 +448,6 @@ impl Search {
     pub fn best_met(&self) -> Option<f64> {
         let roof = self.least_missed().unwrap_or(f64::INFINITY);
         self.loads(|s| s == Standing::Met).filter(|&load| load < roof).last()
-    }
-
-    /// A load at which the sample cannot tell, or that would not settle.
-    fn near(&self) -> Option<f64> {
-        let floor = self.best_met().unwrap_or(0.0);
-        self.loads(|s| matches!(s, Standing::Near | Standing::Unsteady)).filter(|&load| load > floor).last()
     }
 
     fn why_none(&self) -> Reason {

@@ -104,7 +104,8 @@ pub struct Plateau {
     pub requests: u64,
     /// Requests sent by the whole load, warm-up included.
     pub spent: u64,
-    /// Relaxation time in seconds: integrated autocorrelation time of the requests in flight and of the time to first token.
+    /// Relaxation time in seconds: integrated autocorrelation time of the requests in flight and of the time to first token, at least half of the
+    /// mean time that a request takes.
     pub relaxation_s: f64,
     /// N: time-average of requests in flight.
     pub in_flight: f64,
@@ -217,7 +218,8 @@ impl Collector {
         let flight = &flight[first..];
         let (in_flight, _) = mean_variance(flight);
         let remembered = |series: &[f64]| memory(&level(series)).unwrap_or(0.5) * cell;
-        let relaxation_s = remembered(flight).max(remembered(&wait[first..]));
+        // A short window sees little of a long memory; but nothing is forgotten sooner than requests end.
+        let relaxation_s = remembered(flight).max(remembered(&wait[first..])).max(0.5 * mean_stay.min(span));
         let (least, most, memories) = TREND_BATCHES;
         let trend = trend(&means(flight, index((span / (memories * relaxation_s)).clamp(least, most))));
         let sent: Vec<&Seen> = inside.iter().map(|&i| &self.seen[i]).filter(|s| s.was_sent).collect();
