@@ -21,6 +21,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// The case that `plimsoll sweep benches/knee.toml` runs in real time.
+const FAST: &str = include_str!("knee.toml");
 /// Lengths of an hour of a real conversation service.
 const TRACE: &[u8] = include_bytes!("../scenarios/traces/azure_conv_2023.csv");
 const WORKLOAD: &str = "[workload]\nlengths = { empirical = { trace = { path = \"traces/azure_conv_2023.csv\", format = \"table\" } } }\n";
@@ -50,7 +52,9 @@ fn cases() -> Vec<Case> {
     let percentiles = "ttft = { p95 = \"1500ms\" }\ntpot = { p95 = \"40ms\" }\nerrors = \"1%\"";
     let goodput = "ttft = { p50 = \"2s\" }\ntpot = { p50 = \"45ms\" }\ngoodput = \"95%\"";
     let eight = "min_chunks = 8\nmax_chunks = 8";
+    let fast = check("knee.toml", FAST.as_bytes(), Path::new("."), &[], Seed(1)).unwrap_or_else(|f| panic!("{f:?}"));
     vec![
+        Case { name: "rate-fast", kind: Kind::Rate, experiment: fast, material: Material::default(), start: 10.0, longest_s: 60.0, shortest_s: 5.0, controls: true },
         case("rate-p95", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, eight, 1.0, (60.0, 600.0)),
         case("hard-rate-p95-one-chunk", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, "", 0.25, (60.0, 900.0)),
         case("rate-goodput", Kind::Rate, "poisson = { rate = \"1/s\" }", goodput, eight, 1.0, (60.0, 600.0)),

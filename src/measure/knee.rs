@@ -1,5 +1,6 @@
 //! The search for the SLO capacity: which load next and for how long, from what the loads before have shown. No clock, no I/O.
 
+pub mod document;
 pub mod fit;
 
 use super::plateau::{Plateau, Steadiness, Target};
@@ -65,6 +66,10 @@ pub enum Stage {
     Repeat,
     /// At the capacity, until the interval is narrow.
     Refinement,
+    /// A load that was given.
+    Given,
+    /// More than the endpoint can carry, for its throughput.
+    Saturation,
 }
 
 /// What came of a window.
@@ -128,6 +133,12 @@ pub enum Reason {
     BudgetSpent,
     /// No load was steady long enough to be judged.
     NeverSteady,
+    /// A step measured the client and not the endpoint.
+    InvalidRun,
+    /// The user stopped it.
+    Stopped,
+    /// The loads were given, and do not lie near enough to the objective for a curve.
+    GivenSteps,
 }
 
 /// Loads this many times below or above the first are not tried.
@@ -162,6 +173,12 @@ impl Search {
     #[must_use]
     pub fn new(options: Options, targets: Vec<Target>) -> Self {
         Self { options, targets, windows: Vec::new() }
+    }
+
+    /// What is varied.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.options.kind
     }
 
     /// Takes what came of the window that was asked for.
@@ -360,7 +377,7 @@ impl Search {
         measure *= match stage {
             Stage::Repeat => 2.0,
             Stage::Refinement => return self.long(load, window, rate, memory),
-            Stage::Doubling | Stage::Bisection => 1.0,
+            _ => 1.0,
         };
         let measure_s = measure.min(o.longest_s);
         let warmup_s = if nearest.is_some() { MEMORIES.1 * memory } else { 0.25 * measure_s };

@@ -6,11 +6,13 @@ pub mod ink;
 mod plan_figures;
 mod render;
 mod restyle;
+mod capacity_figure;
 mod sweep_figures;
 
 pub use axis::{Axis, Scale};
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
+pub use capacity_figure::capacity;
 pub use sweep_figures::{knee, steps};
 
 /// Points of a line, x and y.
