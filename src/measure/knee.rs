@@ -471,3 +471,92 @@ impl Search {
         if self.loads(|s| s == Standing::Unsteady).next().is_some() { Reason::NeverSteady } else { Reason::NothingMeets }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::plateau::{Misses, targets};
+    use proptest::prelude::*;
+
+    fn plateau(missed: f64, asked: f64, steadiness: Steadiness) -> Plateau {
+        let p = missed / asked;
+        let error = (p * (1.0 - p) / asked).sqrt();
+        Plateau {
+            start_s: 0.0,
+            end_s: 1.0,
+            requests: 1000,
+            spent: 1000,
+            relaxation_s: 0.1,
+            in_flight: 1.0,
+            rate: 1.0,
+            residence_s: 1.0,
+            little: 1.0,
+            little_holds: true,
+            rise: 0.0,
+            steadiness,
+            output_tok_s: 1.0,
+            total_tok_s: 2.0,
+            misses: vec![Misses { missed, asked, error, plain_error: error, df: 15.0 }],
+            quantiles: Vec::new(),
+        }
+    }
+
+    fn search(kind: Kind, start: f64) -> Search {
+        let options = Options {
+            kind,
+            start,
+            width: 0.02,
+            confidence: 0.95,
+            shortest_s: 10.0,
+            longest_s: 100.0,
+            most_requests: 60_000,
+            most_seconds: 1e9,
+        };
+        Search::new(options, targets(&serde_json::from_str(r#"{"ttft": {"p95": "800ms"}}"#).unwrap()))
+    }
+
+    proptest! {
+        /// forall capacities, starts and slopes: on a noiseless monotone endpoint the search ends within its budget, within 2 % of the capacity
+        #[test]
+        fn a_noiseless_endpoint_gives_its_capacity(capacity in 1.0_f64..200.0, start in 1.0_f64..200.0, slope in 8.0_f64..50.0) {
+            let mut search = search(Kind::Rate, start);
+            while let Next::Load(ask) = search.next() {
+                prop_assert!(ask.measure_s <= 100.0 && ask.load > 0.0);
+                let p = 1.0 / (1.0 + (-(fit::logit(0.05) + slope * (ask.load / capacity).ln())).exp());
+                search.learn(ask, Some(plateau(p * 3000.0, 3000.0, Steadiness::Steady)));
+            }
+            prop_assert!(search.spent() <= 61_000);
+            let found = search.capacity().unwrap();
+            prop_assert!((found.estimate / capacity - 1.0).abs() < 0.02, "{found:?}");
+        }
+
+        /// forall shares of misses: a load that was not steady is never called met
+        #[test]
+        fn an_unsteady_step_is_never_good(missed in 0.0_f64..1000.0, overloaded in any::<bool>()) {
+            let mut search = search(Kind::Users, 4.0);
+            let Next::Load(ask) = search.next() else { panic!("a new search loads") };
+            let state = if overloaded { Steadiness::Overloaded } else { Steadiness::Unsteady };
+            search.learn(ask, Some(plateau(missed, 1000.0, state)));
+            search.learn(Ask { window: 1, ..ask }, Some(plateau(missed, 1000.0, state)));
+            prop_assert!(search.standings().iter().all(|s| s.1 != Standing::Met));
+            prop_assert_eq!(search.best_met(), None);
+        }
+    }
+
+    #[test]
+    fn what_has_no_capacity_says_why() {
+        let end = |share: f64| {
+            let mut search = search(Kind::Rate, 1.0);
+            loop {
+                match search.next() {
+                    Next::Load(ask) => search.learn(ask, Some(plateau(share * 1000.0, 1000.0, Steadiness::Steady))),
+                    Next::Done(reason) => return (reason, search.capacity()),
+                }
+            }
+        };
+        assert_eq!(end(1.0), (Some(Reason::NothingMeets), None));
+        assert_eq!(end(0.0), (Some(Reason::EverythingMeets), None));
+        let none = Search::new(search(Kind::Rate, 1.0).options, Vec::new());
+        assert_eq!(none.next(), Next::Done(Some(Reason::NoObjectives)));
+    }
+}
