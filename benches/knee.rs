@@ -27,7 +27,8 @@ const FAST: &str = include_str!("knee.toml");
 const TRACE: &[u8] = include_bytes!("../scenarios/traces/azure_conv_2023.csv");
 const WORKLOAD: &str = "[workload]\nlengths = { empirical = { trace = { path = \"traces/azure_conv_2023.csv\", format = \"table\" } } }\n";
 /// About one chunk of a 70B model, as in scenarios/chat.toml.
-const CHUNK: &str = "step = { base = \"5ms\", per_sequence = \"1ms\", per_prefill_token = \"160us\", per_context_token = \"300ns\" }\nprefill_budget = 512\n";
+const CHUNK: &str =
+    "step = { base = \"5ms\", per_sequence = \"1ms\", per_prefill_token = \"160us\", per_context_token = \"300ns\" }\nprefill_budget = 512\n";
 
 /// One case of the experiment.
 struct Case {
@@ -45,7 +46,16 @@ fn case(name: &'static str, kind: Kind, arrivals: &str, slo: &str, endpoint: &st
     let text = format!("name = \"{name}\"\n[load]\narrivals = {{ {arrivals} }}\n{WORKLOAD}\n[slo]\n{slo}\n[endpoint]\n{CHUNK}{endpoint}\n");
     let experiment = check("knee.toml", text.as_bytes(), Path::new("."), &[], Seed(1)).unwrap_or_else(|f| panic!("{f:?}"));
     let rows = trace::read(TRACE, TraceFormat::Table, None, "azure_conv_2023").unwrap();
-    Case { name, kind, experiment, material: Material { lengths: Some(rows), ..Material::default() }, start, longest_s, shortest_s, controls: !std::env::args().any(|a| a == "--plain") }
+    Case {
+        name,
+        kind,
+        experiment,
+        material: Material { lengths: Some(rows), ..Material::default() },
+        start,
+        longest_s,
+        shortest_s,
+        controls: !std::env::args().any(|a| a == "--plain"),
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -54,7 +64,16 @@ fn cases() -> Vec<Case> {
     let eight = "min_chunks = 8\nmax_chunks = 8";
     let fast = check("knee.toml", FAST.as_bytes(), Path::new("."), &[], Seed(1)).unwrap_or_else(|f| panic!("{f:?}"));
     vec![
-        Case { name: "rate-fast", kind: Kind::Rate, experiment: fast, material: Material::default(), start: 10.0, longest_s: 60.0, shortest_s: 5.0, controls: true },
+        Case {
+            name: "rate-fast",
+            kind: Kind::Rate,
+            experiment: fast,
+            material: Material::default(),
+            start: 10.0,
+            longest_s: 60.0,
+            shortest_s: 5.0,
+            controls: true,
+        },
         case("rate-p95", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, eight, 1.0, (60.0, 600.0)),
         case("hard-rate-p95-one-chunk", Kind::Rate, "poisson = { rate = \"1/s\" }", percentiles, "", 0.25, (60.0, 900.0)),
         case("rate-goodput", Kind::Rate, "poisson = { rate = \"1/s\" }", goodput, eight, 1.0, (60.0, 600.0)),
@@ -70,7 +89,9 @@ impl Case {
         e.seed = seed;
         let l = &mut e.scenario.load;
         l.arrivals = match (&l.arrivals, self.kind) {
-            (Arrivals::Closed { think, .. }, _) => Arrivals::Closed { users: load as u32, think: *think, ramp_up: TimeSpan(Nanos::from_secs_f64(warmup_s * 0.5)) },
+            (Arrivals::Closed { think, .. }, _) => {
+                Arrivals::Closed { users: load as u32, think: *think, ramp_up: TimeSpan(Nanos::from_secs_f64(warmup_s * 0.5)) }
+            }
             _ => Arrivals::Poisson { rate: RateFn::Constant(Rate(load)) },
         };
         l.warmup = TimeSpan(Nanos::from_secs_f64(warmup_s));
@@ -86,7 +107,11 @@ impl Case {
         let patience = Patience { total: Nanos::from_secs(600), first_byte: Nanos::from_secs(600) };
         let mut collector = Collector::new(&e.scenario.slo);
         virtual_time::run(&mut schedule, &mut endpoint, patience, &mut |r| collector.observe(r));
-        let offer = Offer { rate: (self.kind == Kind::Rate).then_some(load), input: expected.input_tokens / expected.requests, output: expected.output_tokens / expected.requests };
+        let offer = Offer {
+            rate: (self.kind == Kind::Rate).then_some(load),
+            input: expected.input_tokens / expected.requests,
+            output: expected.output_tokens / expected.requests,
+        };
         collector.finish(warmup_s, warmup_s + measure_s, self.controls.then_some(offer))
     }
 
@@ -94,7 +119,9 @@ impl Case {
     fn margin(&self, load: f64, measure_s: f64) -> f64 {
         let p = self.window(load, 300.0, measure_s, Seed(777)).unwrap();
         let targets = targets(&self.experiment.scenario.slo);
-        let one = |(m, t): (&plimsoll::measure::plateau::Misses, &plimsoll::measure::plateau::Target)| logit((m.missed / m.asked).clamp(1e-9, 1.0 - 1e-9)) - logit(t.allowed);
+        let one = |(m, t): (&plimsoll::measure::plateau::Misses, &plimsoll::measure::plateau::Target)| {
+            logit((m.missed / m.asked).clamp(1e-9, 1.0 - 1e-9)) - logit(t.allowed)
+        };
         p.misses.iter().zip(&targets).map(one).fold(f64::NEG_INFINITY, f64::max)
     }
 
@@ -130,11 +157,18 @@ impl Case {
             let load = if self.kind == Kind::Rate { at * factor } else { (at * factor).round() };
             for span in [600.0, 3000.0, 40_000.0] {
                 let p = self.window(load, 300.0, span, Seed(777)).unwrap();
-                let m: Vec<String> = p.misses.iter().map(|m| {
-                    let q = m.missed / m.asked;
-                    format!("{q:.4}±{:.4}/{:.4} (x{:.0})", m.error, m.plain_error, m.error * m.error * m.asked / (q * (1.0 - q)))
-                }).collect();
-                println!("  {factor} {load:.3} {span:.0} s: n {} N {:.1} R {:.2} tau {:.2} {:?} {m:?} start {:.0}", p.requests, p.in_flight, p.residence_s, p.relaxation_s, p.steadiness, p.start_s);
+                let m: Vec<String> = p
+                    .misses
+                    .iter()
+                    .map(|m| {
+                        let q = m.missed / m.asked;
+                        format!("{q:.4}±{:.4}/{:.4} (x{:.0})", m.error, m.plain_error, m.error * m.error * m.asked / (q * (1.0 - q)))
+                    })
+                    .collect();
+                println!(
+                    "  {factor} {load:.3} {span:.0} s: n {} N {:.1} R {:.2} tau {:.2} {:?} {m:?} start {:.0}",
+                    p.requests, p.in_flight, p.residence_s, p.relaxation_s, p.steadiness, p.start_s
+                );
             }
         }
     }

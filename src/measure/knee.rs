@@ -433,9 +433,10 @@ impl Search {
         }
         let mut worst = Standing::Met;
         for (i, target) in self.targets.iter().enumerate() {
-            let (missed, asked, variance) = plateaus.iter().filter_map(|p| p.misses.get(i)).fold((0.0, 0.0, 0.0), |(m, n, v), x| {
-                (m + x.missed, n + x.asked, v + (x.error * x.asked).powi(2))
-            });
+            let (missed, asked, variance) = plateaus
+                .iter()
+                .filter_map(|p| p.misses.get(i))
+                .fold((0.0, 0.0, 0.0), |(m, n, v), x| (m + x.missed, n + x.asked, v + (x.error * x.asked).powi(2)));
             if asked <= 0.0 || missed == 0.0 {
                 continue;
             }
@@ -502,16 +503,8 @@ mod tests {
     }
 
     fn search(kind: Kind, start: f64) -> Search {
-        let options = Options {
-            kind,
-            start,
-            width: 0.02,
-            confidence: 0.95,
-            shortest_s: 10.0,
-            longest_s: 100.0,
-            most_requests: 60_000,
-            most_seconds: 1e9,
-        };
+        let options =
+            Options { kind, start, width: 0.02, confidence: 0.95, shortest_s: 10.0, longest_s: 100.0, most_requests: 60_000, most_seconds: 1e9 };
         Search::new(options, targets(&serde_json::from_str(r#"{"ttft": {"p95": "800ms"}}"#).unwrap()))
     }
 

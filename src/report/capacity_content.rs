@@ -50,7 +50,8 @@ pub fn sentence(found: &SweepDocument) -> String {
 /// One row a window.
 #[must_use]
 pub fn windows(found: &SweepDocument) -> Table {
-    let head = ["Window", "load", "why", "n", "warm-up s", "relaxation s", "in flight", "N/(X R)", "TTFT p95 ms", "E2E p95 ms", "missed most", "verdict"];
+    let head =
+        ["Window", "load", "why", "n", "warm-up s", "relaxation s", "in flight", "N/(X R)", "TTFT p95 ms", "E2E p95 ms", "missed most", "verdict"];
     let mut table = Table::new(&head);
     for (i, step) in found.steps.iter().enumerate() {
         let stage = match step.stage {

@@ -1,18 +1,18 @@
 //! Charts as values: panels that share an x axis, drawn to SVG with style classes, a name and a description. No colour is decided here.
 
 pub mod axis;
+mod capacity_figure;
 pub mod figures;
 pub mod ink;
 mod plan_figures;
 mod render;
 mod restyle;
-mod capacity_figure;
 mod sweep_figures;
 
 pub use axis::{Axis, Scale};
+pub use capacity_figure::capacity;
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
-pub use capacity_figure::capacity;
 pub use sweep_figures::{knee, steps};
 
 /// Points of a line, x and y.

@@ -19,6 +19,9 @@ use std::path::Path;
 /// How far beyond the highest load of the sweep the over-saturated step lies.
 const OVER: f64 = 1.5;
 
+/// Windows that may be loaded again because they measured the client.
+const RETRIES: u32 = 3;
+
 /// What the command line asks of the search.
 pub(super) fn options(args: &SweepArgs, experiment: &Experiment) -> Result<Options, Failure> {
     let within = |name: &str, value: f64, low: f64, high: f64| {
@@ -66,6 +69,7 @@ impl<'a> Finder<'a> {
 
     /// Loads one window after another until the search has ended, the user stops it, or a step measured the client.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
+        let mut invalid = 0;
         loop {
             let ask = match self.search.next() {
                 Next::Load(ask) => ask,
@@ -80,6 +84,12 @@ impl<'a> Finder<'a> {
             if self.loader.signals.stopped().is_some() {
                 self.reason = Some(Reason::Stopped);
                 return Ok(());
+            }
+            // A moment in which this machine was busy may pass: the same window is loaded again.
+            if !valid && invalid < RETRIES {
+                invalid += 1;
+                self.loader.printer.talk("    that step measured the client and not the endpoint; loading it again");
+                continue;
             }
             if !valid {
                 self.reason = Some(Reason::InvalidRun);
@@ -96,13 +106,8 @@ impl<'a> Finder<'a> {
     pub(super) fn take(&mut self, done: Vec<Done>, steps: &[Experiment]) -> Result<(), Failure> {
         for (one, step) in done.into_iter().zip(steps) {
             let (load, l) = (load_of(step), &step.scenario.load);
-            let ask = Ask {
-                load,
-                window: 0,
-                warmup_s: l.warmup.nanos().as_secs_f64(),
-                measure_s: l.measure.nanos().as_secs_f64(),
-                stage: Stage::Given,
-            };
+            let ask =
+                Ask { load, window: 0, warmup_s: l.warmup.nanos().as_secs_f64(), measure_s: l.measure.nanos().as_secs_f64(), stage: Stage::Given };
             let plateau = self.plateau(step, &ask, &one.folder)?;
             self.search.learn(ask, plateau);
             self.documents.push(one.document);

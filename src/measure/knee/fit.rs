@@ -60,12 +60,8 @@ const TRUST: f64 = 8.0;
 /// Fieller's for the x at which `a + b x` equals the allowed log-odds.
 #[must_use]
 pub fn crossing(points: &[Point], allowed: f64, near: f64, reach: f64, confidence: f64) -> Option<Crossing> {
-    let local: Vec<(Point, f64)> = points
-        .iter()
-        .filter(|p| p.asked > 0.0)
-        .map(|p| (*p, kernel((p.x - near) / reach)))
-        .filter(|(_, k)| *k > 0.0)
-        .collect();
+    let local: Vec<(Point, f64)> =
+        points.iter().filter(|p| p.asked > 0.0).map(|p| (*p, kernel((p.x - near) / reach))).filter(|(_, k)| *k > 0.0).collect();
     let first = local.first()?.0.x;
     if local.iter().all(|(p, _)| (p.x - first).abs() < 1e-9) {
         return None;

@@ -19,9 +19,10 @@ pub fn capacity(found: &SweepDocument, slo: &Slo) -> Chart {
     let mut values: Vec<f64> = bounds.iter().map(|b| b.0).collect();
     let mut layers: Vec<Layer> = bounds.into_iter().map(|(y, text)| Layer::Rule { y, text }).collect();
     let mut keys = Vec::new();
-    for (name, shown, ink, marker) in
-        [("ttft p95", "TTFT p95 \u{b1} 2 standard errors", Ink::First, Marker::Circle), ("e2e p95", "E2E p95 \u{b1} 2 standard errors", Ink::Second, Marker::Square)]
-    {
+    for (name, shown, ink, marker) in [
+        ("ttft p95", "TTFT p95 \u{b1} 2 standard errors", Ink::First, Marker::Circle),
+        ("e2e p95", "E2E p95 \u{b1} 2 standard errors", Ink::Second, Marker::Square),
+    ] {
         let mut points: Points = Vec::new();
         for p in &plateaus {
             let Some(q) = p.quantiles.iter().find(|q| q.name == name && q.value_ms > 0.0) else { continue };

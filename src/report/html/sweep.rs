@@ -51,7 +51,11 @@ fn page(steps: &[RunDocument], fit: &[FitRow], sweep: Option<&SweepDocument>) ->
         class: if found { "good" } else { "bad" },
         word: if capacity.is_some() {
             "\u{2713} CAPACITY FOUND".to_owned()
-        } else if found { "\u{2713} KNEE FOUND".to_owned() } else { "\u{2717} NO STEP MEETS THE OBJECTIVES".to_owned() },
+        } else if found {
+            "\u{2713} KNEE FOUND".to_owned()
+        } else {
+            "\u{2717} NO STEP MEETS THE OBJECTIVES".to_owned()
+        },
         sentence: sweep.map_or_else(|| verdict::of_sweep(&summaries), capacity_content::sentence),
         knee: sweep.map_or_else(String::new, |d| curve(d, first)) + &section(steps),
         fit: fit_section(fit),
