@@ -417,10 +417,9 @@ impl Search {
         let judged = self.judged(load);
         let last = self.of_load(load).filter_map(|w| w.plateau.as_ref()).last();
         match (judged, last.map(|p| p.steadiness)) {
-            (Standing::Missed, _) | (_, None) => judged,
+            (Standing::Missed, _) | (_, None | Some(Steadiness::Steady)) => judged,
             (_, Some(Steadiness::Overloaded)) => Standing::Missed,
             (_, Some(Steadiness::Unsteady)) => Standing::Unsteady,
-            (_, Some(Steadiness::Steady)) => judged,
         }
     }
 

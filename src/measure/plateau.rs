@@ -131,6 +131,9 @@ pub struct Plateau {
     pub quantiles: Vec<Quantile>,
 }
 
+/// A percentile of the curve: its name, the quantile, and of what.
+type Shown = (&'static str, f64, fn(&Seen) -> f64);
+
 /// What is kept of a request.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -320,8 +323,8 @@ impl Collector {
 
     fn quantiles(&self, inside: &[usize], (start, span): (f64, f64)) -> Vec<Quantile> {
         const SECTIONS: usize = 8;
-        let kinds: [(&str, f64, fn(&Seen) -> f64); 3] = [("ttft p50", 0.5, |s| s.ttft), ("ttft p95", 0.95, |s| s.ttft), ("e2e p95", 0.95, |s| s.e2e)];
-        let one = |(name, q, of): (&str, f64, fn(&Seen) -> f64)| {
+        let kinds: [Shown; 3] = [("ttft p50", 0.5, |s| s.ttft), ("ttft p95", 0.95, |s| s.ttft), ("e2e p95", 0.95, |s| s.e2e)];
+        let one = |(name, q, of): Shown| {
             let mut all: Vec<f64> = inside.iter().map(|&i| of(&self.seen[i])).collect();
             let mut parts = vec![Vec::new(); SECTIONS];
             for &i in inside {

@@ -4,6 +4,7 @@ use super::chart::Table;
 use super::number::{count, real, share};
 use crate::measure::knee::document::SweepDocument;
 use crate::measure::knee::{Kind, Stage, Standing};
+use std::fmt::Write as _;
 
 /// A load with its unit.
 #[must_use]
@@ -29,21 +30,22 @@ pub fn sentence(found: &SweepDocument) -> String {
         None => format!("No SLO capacity: {}.", found.because),
     };
     if let (Some(_), false) = (&found.slo_capacity, found.because.is_empty()) {
-        text.push_str(&format!(" The interval is wider than asked for: {}.", found.because));
+        let _ = write!(text, " The interval is wider than asked for: {}.", found.because);
     }
     if let Some(knee) = found.knee {
-        text.push_str(&format!(" Knee: {} is the highest load that was steady and surely kept every objective.", load(found, knee)));
+        let _ = write!(text, " Knee: {} is the highest load that was steady and surely kept every objective.", load(found, knee));
     }
     if let Some(s) = &found.saturated {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " Asked for {}, the endpoint gives {} requests/s and {} tok/s ({} output tok/s).",
             load(found, s.load),
             real(s.served_rate),
             real(s.total_tok_s),
             real(s.output_tok_s)
-        ));
+        );
     }
-    text.push_str(&format!(" {} requests in {} s of load.", count(found.requests), real(found.load_s)));
+    let _ = write!(text, " {} requests in {} s of load.", count(found.requests), real(found.load_s));
     text
 }
 
