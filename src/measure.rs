@@ -4,6 +4,8 @@ pub mod client;
 pub mod document;
 pub mod histogram;
 pub mod hlog;
+pub mod knee;
+pub mod plateau;
 pub mod received;
 pub mod recorder;
 pub mod recover;

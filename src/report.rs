@@ -1,5 +1,6 @@
 //! Values to text: HTML, SVG, terminal, Markdown, JUnit. Writes nothing itself.
 
+pub mod capacity_content;
 pub mod chart;
 pub mod html;
 pub mod junit;

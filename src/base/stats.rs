@@ -1,4 +1,5 @@
-//! Statistics: what a sample says (`sample`), and how sure one may be (`interval`).
+//! Statistics: what a sample says (`sample`), how sure one may be (`interval`), and what a correlated series says (`output`).
 
 pub mod interval;
+pub mod output;
 pub mod sample;

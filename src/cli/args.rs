@@ -60,8 +60,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Loads an endpoint once, measures, reports.
     Run(RunArgs),
-    /// Loads an endpoint at one rate after another and finds the knee under the objectives.
-    Sweep(RunArgs),
+    /// Finds the highest load that meets the objectives, with a confidence interval.
+    ///
+    /// Without --steps, and unless the scenario lists sweep.rates or sweep.users, the loads are searched for: doubling from load.arrivals, then
+    /// bisection, then windows beside the capacity until its interval is as narrow as --width. Every window has the lengths and gaps of the same
+    /// seed (scaled to the load), and prompts of its own.
+    Sweep(SweepArgs),
     /// Turns a recording of requests into a scenario and a compact empirical table.
     Learn(LearnArgs),
     /// Recommends minimum and maximum chunks for a demand, and says why.
@@ -136,7 +140,45 @@ pub struct LoadArgs {
     pub out: PathBuf,
 }
 
-/// `run` and `sweep`.
+/// `sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Loads these steps instead of searching: rates such as 1/s,2/s,4/s, or numbers of users such as 8,16,32 for a closed loop.
+    #[arg(long, value_delimiter = ',', value_name = "LOAD", conflicts_with = "adaptive")]
+    pub steps: Vec<String>,
+    /// Searches although the scenario lists sweep.rates or sweep.users.
+    #[arg(long)]
+    pub adaptive: bool,
+    /// Half width of the interval that ends the search, in percent of the capacity, 0.5 to 20.
+    #[arg(long, default_value_t = 2.0, value_name = "PERCENT")]
+    pub width: f64,
+    /// Confidence of the interval, in percent, 50 to 99.9.
+    #[arg(long, default_value_t = 95.0, value_name = "PERCENT")]
+    pub confidence: f64,
+    /// Shortest measured window of the search [default: 10s].
+    #[arg(long, value_name = "TIME")]
+    pub shortest: Option<String>,
+    /// Longest measured window of the search [default: 10min].
+    #[arg(long, value_name = "TIME")]
+    pub longest: Option<String>,
+    /// Requests of the whole search, at most [default: limits.requests].
+    #[arg(long, value_name = "N")]
+    pub max_requests: Option<u64>,
+    /// Time under load of the whole search, at most, e.g. 30min [default: limits.duration].
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<String>,
+    /// At the end one step at 1.5 times the highest load, for the throughput at saturation.
+    #[arg(long)]
+    pub over: bool,
+}
+
+/// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The scenario.

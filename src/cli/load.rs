@@ -8,6 +8,7 @@ use super::scenario::{self, Recordings};
 use super::signals::Signals;
 use super::{doctor, embedded, guard, progress};
 use crate::base::clock::Clock;
+use crate::base::rng::Seed;
 use crate::client::auth::{self, Secret};
 use crate::client::control;
 use crate::engine::budget::{Budget, Exceeded};
@@ -144,6 +145,18 @@ pub(crate) fn once_in(
     loader: &Loader<'_>,
     label: &str,
 ) -> Result<Done, Failure> {
+    once_worded(folder, experiment, experiment.seed, ready, loader, label)
+}
+
+/// The same with a seed of its own for the words of the prompts: the lengths and instants of another load, and nothing for a prefix cache to answer.
+pub(crate) fn once_worded(
+    folder: impl FnOnce() -> Result<PathBuf, Failure>,
+    experiment: &Experiment,
+    words: Seed,
+    ready: &Ready,
+    loader: &Loader<'_>,
+    label: &str,
+) -> Result<Done, Failure> {
     let mut experiment = experiment.clone();
     experiment.scenario.target.url = Some(ready.url.clone());
     let schedule = Schedule::new(&experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
@@ -157,7 +170,7 @@ pub(crate) fn once_in(
     loader.signals.loading(&live);
     let parts = Parts {
         schedule,
-        book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, experiment.seed),
+        book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, words),
         counter: Some(counter(&ready.vocabulary)),
         token: ready.token.clone(),
         workers: loader.workers.unwrap_or_else(|| default_workers(cores)),
@@ -310,7 +323,6 @@ pub(crate) fn verdict(document: &RunDocument, stopped: Option<Exit>) -> Exit {
 mod tests {
     use super::*;
     use crate::base::diag::{Severity, Warning};
-    use crate::base::rng::Seed;
     use crate::base::time::Nanos;
     use crate::measure::recorder::{Expectations, Recorder};
     use crate::measure::summary::{ClientFacts, Objective};

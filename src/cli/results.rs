@@ -179,6 +179,11 @@ fn open_log(path: &Path) -> Result<LogReader<BufReader<File>>, Failure> {
     })
 }
 
+/// Shows every record of a run's log, in order of their ends.
+pub(crate) fn visit_records(folder: &Path, visit: impl FnMut(&RequestRecord)) -> Result<(), Failure> {
+    each_record(&folder.join(LOG), visit)
+}
+
 fn each_record(path: &Path, mut visit: impl FnMut(&RequestRecord)) -> Result<(), Failure> {
     let mut reader = open_log(path)?;
     loop {

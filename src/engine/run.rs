@@ -216,7 +216,7 @@ impl Lanes {
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
             log_backlog_max_bytes: self.backlog.most(),
-            ..host.clone()
+            ..*host
         };
         let recorder = recorder.ok_or(Error::Panicked { what: "lane" })?;
         Ok(Report { client, wall: Nanos::ZERO, examples, identity, stopped_at, recorder })

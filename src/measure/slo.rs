@@ -45,7 +45,7 @@ struct Reach {
     missed: u64,
 }
 
-const METRICS: [Metric; 4] = [Metric::Ttft, Metric::Tpot, Metric::Itl, Metric::E2e];
+pub(super) const METRICS: [Metric; 4] = [Metric::Ttft, Metric::Tpot, Metric::Itl, Metric::E2e];
 
 fn place(metric: Metric) -> usize {
     match metric {

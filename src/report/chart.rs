@@ -1,6 +1,7 @@
 //! Charts as values: panels that share an x axis, drawn to SVG with style classes, a name and a description. No colour is decided here.
 
 pub mod axis;
+mod capacity_figure;
 pub mod figures;
 pub mod ink;
 mod plan_figures;
@@ -9,6 +10,7 @@ mod restyle;
 mod sweep_figures;
 
 pub use axis::{Axis, Scale};
+pub use capacity_figure::capacity;
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
 pub use sweep_figures::{knee, steps};

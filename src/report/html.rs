@@ -7,7 +7,7 @@ mod sweep;
 
 pub use plan::{PlanExtras, plan_page};
 pub use run::{RunExtras, run_page};
-pub use sweep::sweep_page;
+pub use sweep::{capacity_page, sweep_page};
 
 /// The page with characters replaced that no document should carry: controls and overrides of the writing direction, which could make a
 /// hostile name look like something else.

@@ -2,9 +2,10 @@
 
 use super::chart::Table;
 use super::verdict::{self, Standing};
-use super::{Figure, plan_content, run_content, words};
+use super::{Figure, capacity_content, plan_content, run_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
+use crate::measure::knee::document::SweepDocument;
 use crate::measure::summary::Summary;
 use crate::planner::recommendation::Recommendation;
 use std::fmt::Write as _;
@@ -43,6 +44,14 @@ pub fn sweep(steps: &[RunDocument]) -> String {
     let Some(first) = steps.first() else { return String::new() };
     let mut out = format!("**{}**\n\n`{}`\n", text(&verdict::of_sweep(&summaries)), code(&first.manifest.scenario_name));
     table(&mut out, &super::chart::knee(&summaries, &first.experiment.slo).table);
+    out
+}
+
+/// What a sweep found: the SLO capacity, and one row a window.
+#[must_use]
+pub fn capacity(found: &SweepDocument) -> String {
+    let mut out = format!("\n**{}**\n", text(&capacity_content::sentence(found)));
+    table(&mut out, &capacity_content::windows(found));
     out
 }
 

@@ -3,9 +3,10 @@
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
-use super::{Figure, FitRow, plan_content, run_content, words};
+use super::{Figure, FitRow, capacity_content, plan_content, run_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
+use crate::measure::knee::document::SweepDocument;
 use crate::measure::summary::{Distribution, Summary};
 use crate::planner::recommendation::Recommendation;
 
@@ -77,6 +78,16 @@ pub fn sweep(steps: &[RunDocument], fit: &[FitRow], paint: Paint) -> String {
         screen.heading(&format!("Step {}", i + 1));
         screen.warnings(&doc.summary.validity.warnings);
     }
+    screen.text
+}
+
+/// What a sweep found: the SLO capacity, and one row a window.
+#[must_use]
+pub fn capacity(found: &SweepDocument, paint: Paint) -> String {
+    let mut screen = Screen::new(paint);
+    screen.heading("SLO capacity");
+    screen.line(&capacity_content::sentence(found));
+    screen.table(&capacity_content::windows(found));
     screen.text
 }
 
