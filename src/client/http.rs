@@ -33,7 +33,7 @@ use crate::scenario::target::{HttpVersion, Target, Task};
 use bytes::Bytes;
 use channel::Channel;
 use deadline::{Deadlines, Limits, Progress, Stage};
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, SERVER};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, SERVER};
 use http_body_util::Full;
 use pool::Pool;
 use rustls::pki_types::ServerName;
@@ -369,7 +369,8 @@ impl Client {
             }
         }
         progress.enter(Stage::Connect, self.clock.now());
-        *kept = Some(self.connect(progress).await?);
+        // Apart, so that the steps of a connection do not take room in every request.
+        *kept = Some(Box::pin(self.connect(progress)).await?);
         self.exchange(kept, call, timeline, progress).await
     }
 
@@ -382,6 +383,8 @@ impl Client {
         let (head, mut body) = answer.into_parts();
         let now = channel.seen().first().unwrap_or_else(|| self.clock.now());
         progress.enter(Stage::Body, now);
+        let closes = head.version < http::Version::HTTP_11
+            || head.headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         self.meet(&head.headers);
         timeline.head(now, head.status.as_u16(), &head.headers);
         while let Some(frame) = channel.frame(&mut body).await {
@@ -394,7 +397,8 @@ impl Client {
             }
         }
         timeline.end(channel.seen().last());
-        if channel.is_usable() {
+        // Whether it can carry another request is seen when there is one; what the server is about to close is not kept open until then.
+        if !closes && !channel.is_over() {
             *place = Some(channel);
         }
         Ok(())

@@ -210,7 +210,6 @@ pub fn each_record(frames: &[u8], mut take: impl FnMut(RequestRecord)) -> Result
     }
 }
 
-
 fn checksum(length: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length.to_le_bytes());

@@ -38,6 +38,11 @@ impl Channel {
         self.connection.is_some() && self.sender.is_ready()
     }
 
+    /// Whether it was seen to have ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.connection.is_none()
+    }
+
     /// Writes the request and reads the head of the answer.
     pub(super) async fn send(&mut self, now: Nanos, request: http::Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {
         self.seen.restart(now);
