@@ -161,7 +161,9 @@ fn record_of_small() -> Round {
 
 fn merge() -> Round {
     let (mut mine, mut theirs) = (recorder(), recorder());
-    answers(1).iter().for_each(|record| theirs.observe(record));
+    for record in &answers(1) {
+        theirs.observe(record);
+    }
     Box::new(move || {
         mine.merge(black_box(&theirs));
         1

@@ -153,6 +153,11 @@ impl Fold {
             self.model.push_str(model);
             self.has_model = true;
         }
+        if self.template.channel() == Channel::Content && self.think == Think::Visible && !text.is_empty() {
+            // The usual chunk: no tag can follow, nothing is held back, all of it is visible.
+            let tokens = self.counter.as_ref().map_or(1, |count| count(text).max(1));
+            return self.stamp(now, tokens, true);
+        }
         let mut share = Share::default();
         match self.template.channel() {
             Channel::Content => self.content(now, text, &mut share),
