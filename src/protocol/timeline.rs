@@ -5,6 +5,7 @@
 
 mod counted;
 mod fold;
+mod tally;
 mod template;
 
 use super::answer::Answer;

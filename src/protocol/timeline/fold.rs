@@ -1,5 +1,6 @@
 //! The part of a timeline that reads answers: tokens by channel with their instants, usage, the first fault.
 
+use super::tally::{Counts, Kind, Tally};
 use super::template::{Channel, Template};
 use super::{Appetite, Counter, EVENT_LIMIT};
 use crate::base::time::Nanos;
@@ -33,6 +34,10 @@ pub(super) struct Fold {
     has_model: bool,
     fault: Option<(Outcome, String)>,
     template: Template,
+    /// Texts that may have to be counted.
+    tally: Tally,
+    /// A chunk has more than one token for certain, or its channels share it: then texts are counted.
+    is_mixed: bool,
 }
 
 /// The fold with the instant at which the events that come next arrived.
@@ -52,16 +57,14 @@ impl Sink for Arriving<'_> {
 }
 
 /// What one choice of one chunk carries.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Share {
-    /// Tokens by the counter.
-    visible: u32,
-    reasoning: u32,
     has_visible: bool,
     has_reasoning: bool,
     /// A token without text on a channel: part of a tool call, or held back by `Think`.
     has_other: bool,
-    other: u32,
+    /// Tokens by the counter; none until the texts are counted.
+    counts: Counts,
 }
 
 impl Fold {
@@ -74,7 +77,8 @@ impl Fold {
         let mut last = std::mem::take(self);
         last.chunks.clear();
         last.model.clear();
-        *self = Self { chunks: last.chunks, model: last.model, template: last.template, ..Self::new(last.counter) };
+        last.tally.clear();
+        *self = Self { chunks: last.chunks, model: last.model, template: last.template, tally: last.tally, ..Self::new(last.counter) };
     }
 
     /// The model as the first chunk that named one called it.
@@ -155,16 +159,18 @@ impl Fold {
         }
         if self.template.channel() == Channel::Content && self.think == Think::Visible && !text.is_empty() {
             // The usual chunk: no tag can follow, nothing is held back, all of it is visible.
-            let tokens = self.counter.as_ref().map_or(1, |count| count(text).max(1));
-            return self.stamp(now, tokens, true);
+            if self.counts_by_text {
+                self.tally.add(text, Kind::Visible);
+                self.tally.close(self.chunk());
+            }
+            return self.stamp(now, 1, true);
         }
         let mut share = Share::default();
         match self.template.channel() {
             Channel::Content => self.content(now, text, &mut share),
-            Channel::Reasoning => share.add_reasoning(text, self.counter.as_ref()),
+            Channel::Reasoning => self.add(text, Kind::Reasoning, &mut share),
         }
-        let tokens = share.tokens(None);
-        self.counted_reasoning = self.counted_reasoning.saturating_add(share.reasoning_of(tokens));
+        let tokens = self.settle_share(&mut share, None);
         self.stamp(now, tokens, share.has_visible);
     }
 
@@ -223,15 +229,47 @@ impl Fold {
         let (mut tokens, mut is_visible) = (0, false);
         for choice in answer.choices.as_deref().unwrap_or_default() {
             self.is_finished |= choice.finish_reason.as_ref().is_some_and(|reason| !reason.as_str().is_empty());
-            let share = self.share(now, choice);
+            let mut share = self.share(now, choice);
             let by_logprobs = choice.logprob_tokens();
             self.has_logprobs |= by_logprobs.is_some();
-            let found = share.tokens(by_logprobs);
-            self.counted_reasoning = self.counted_reasoning.saturating_add(share.reasoning_of(found));
-            tokens += found;
+            tokens += self.settle_share(&mut share, by_logprobs);
             is_visible |= share.has_visible;
         }
         self.stamp(now, tokens, is_visible);
+    }
+
+    /// Tokens of a share: exact by log probabilities; otherwise one, until its texts are counted.
+    fn settle_share(&mut self, share: &mut Share, by_logprobs: Option<u32>) -> u32 {
+        let is_split = share.has_visible && share.has_reasoning;
+        if let Some(counter) = self.counter.as_ref().filter(|_| by_logprobs.is_some() || is_split) {
+            share.counts = self.tally.count_open(counter);
+        } else {
+            self.tally.close(self.chunk());
+        }
+        let tokens = share.tokens(by_logprobs);
+        self.is_mixed |= is_split || tokens > 1;
+        self.counted_reasoning = self.counted_reasoning.saturating_add(share.reasoning_of(tokens));
+        tokens
+    }
+
+    /// Number of the chunk that comes next.
+    fn chunk(&self) -> u32 {
+        u32::try_from(self.chunks.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A text on a channel.
+    fn add(&mut self, text: &str, kind: Kind, share: &mut Share) {
+        if text.is_empty() {
+            return;
+        }
+        match kind {
+            Kind::Visible => share.has_visible = true,
+            Kind::Reasoning => share.has_reasoning = true,
+            Kind::Other => share.has_other = true,
+        }
+        if self.counts_by_text {
+            self.tally.add(text, kind);
+        }
     }
 
     /// A chunk with `tokens` tokens came.
@@ -256,7 +294,7 @@ impl Fold {
         }
         let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) else { return share };
         if let Some(text) = reasoning(message) {
-            share.add_reasoning(text, self.counter.as_ref());
+            self.add(text, Kind::Reasoning, &mut share);
         }
         match &message.content {
             Some(Content::Text(text)) => self.content(now, text.as_str(), &mut share),
@@ -264,7 +302,7 @@ impl Fold {
                 for item in items {
                     for text in item.texts() {
                         if item.is_reasoning() {
-                            share.add_reasoning(text, self.counter.as_ref());
+                            self.add(text, Kind::Reasoning, &mut share);
                         } else {
                             self.content(now, text, &mut share);
                         }
@@ -274,7 +312,7 @@ impl Fold {
             None => {}
         }
         if let Some(refusal) = &message.refusal {
-            share.add_visible(refusal.as_str(), self.counter.as_ref());
+            self.add(refusal.as_str(), Kind::Visible, &mut share);
         }
         share.has_other |= message.has_tool_call();
         share
@@ -287,28 +325,48 @@ impl Fold {
         let split = self.think.split(text);
         if !split.held.is_empty() {
             self.held_since.get_or_insert(now);
-            share.has_other = true;
-            share.other += self.counter.as_ref().map_or(0, |count| count(split.held));
+            self.add(split.held, Kind::Other, share);
         } else if let Some(since) = self.held_since.take()
             && split.held_was_visible
         {
             self.first_visible.get_or_insert(since);
         }
-        share.add_reasoning(split.reasoning, self.counter.as_ref());
-        share.add_visible(split.visible, self.counter.as_ref());
+        self.add(split.reasoning, Kind::Reasoning, share);
+        self.add(split.visible, Kind::Visible, share);
     }
 
-    /// Counts one token a chunk when that comes nearer to the server's usage than our own count: a vocabulary that is not the model's cuts the
-    /// text at other places, while most servers send a chunk for each token.
+    /// Counts the texts, unless the server's usage equals the number of chunks: then each chunk is one token. Counts one token a chunk also when
+    /// that comes nearer to the usage than our own count: a vocabulary that is not the model's cuts the text at other places, while most servers
+    /// send a chunk for each token.
     pub(super) fn settle(&mut self) {
-        let Some(usage) = self.usage.filter(|u| u.completion > 0) else { return };
-        let chunks = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
-        if chunks > 1 && chunks.abs_diff(usage.completion) < self.counted.abs_diff(usage.completion) {
+        let chunks = self.chunk();
+        let usage = self.usage.map(|usage| usage.completion).filter(|&n| n > 0);
+        if chunks > 1 && usage == Some(chunks) && !self.is_mixed {
+            return;
+        }
+        self.count();
+        let Some(usage) = usage else { return };
+        if chunks > 1 && chunks.abs_diff(usage) < self.counted.abs_diff(usage) {
             for chunk in &mut self.chunks {
                 chunk.tokens = 1;
             }
             self.counted = chunks;
         }
+    }
+
+    /// Counts what was said, where a share stood for one token.
+    fn count(&mut self) {
+        let Some(counter) = &self.counter else { return };
+        let (chunks, counted, reasoning) = (&mut self.chunks, &mut self.counted, &mut self.counted_reasoning);
+        self.tally.count(counter, |chunk, counts| {
+            let is_reasoning = counts.reasoning > 0;
+            let more = (counts.visible + counts.reasoning + counts.other).max(1) - 1;
+            if let Some(chunk) = chunks.get_mut(chunk) {
+                chunk.tokens = chunk.tokens.saturating_add(more);
+            }
+            *counted = counted.saturating_add(more);
+            *reasoning = reasoning.saturating_add(if is_reasoning { more } else { 0 });
+        });
     }
 }
 
@@ -318,26 +376,12 @@ fn reasoning<'a>(message: &'a Message<'_>) -> Option<&'a str> {
 }
 
 impl Share {
-    fn add_visible(&mut self, text: &str, counter: Option<&Counter>) {
-        if !text.is_empty() {
-            self.has_visible = true;
-            self.visible += counter.map_or(0, |count| count(text).max(1));
-        }
-    }
-
-    fn add_reasoning(&mut self, text: &str, counter: Option<&Counter>) {
-        if !text.is_empty() {
-            self.has_reasoning = true;
-            self.reasoning += counter.map_or(0, |count| count(text).max(1));
-        }
-    }
-
     /// Log probabilities are exact, the counter nearly so; without either, a chunk with anything in it is one token.
     fn tokens(&self, by_logprobs: Option<u32>) -> u32 {
         let has_any = self.has_visible || self.has_reasoning || self.has_other;
         match by_logprobs {
             Some(exact) if exact > 0 => exact,
-            _ => (self.visible + self.reasoning + self.other).max(u32::from(has_any)),
+            _ => (self.counts.visible + self.counts.reasoning + self.counts.other).max(u32::from(has_any)),
         }
     }
 
@@ -346,7 +390,7 @@ impl Share {
         match (self.has_reasoning, self.has_visible) {
             (false, _) => 0,
             (true, false) => tokens,
-            (true, true) if self.reasoning + self.visible > 0 => self.reasoning.min(tokens),
+            (true, true) if self.counts.reasoning + self.counts.visible > 0 => self.counts.reasoning.min(tokens),
             (true, true) => tokens / 2,
         }
     }
