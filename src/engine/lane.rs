@@ -12,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::client::auth::TokenFeed;
 use crate::client::http::{Client, Identity};
+use crate::measure::histogram::Histogram;
 use crate::measure::recorder::Recorder;
 use crate::record::outcome::Outcome;
 use crate::record::request::RequestRecord;
@@ -74,6 +75,8 @@ pub(crate) struct LaneReport {
     pub(crate) identity: Identity,
     /// What it measured.
     pub(crate) recorder: Recorder,
+    /// Waits for a stream inside the client, over HTTP/2.
+    pub(crate) waits: Option<Histogram>,
 }
 
 /// The record of an arrival before anything happened to it.
@@ -205,7 +208,8 @@ impl Lane {
         if let Some(fault) = lane.fault.into_inner() {
             return Err(fault);
         }
-        Ok(LaneReport { lag: lane.lag.into_inner(), examples, identity, recorder: lane.sink.into_inner().finish(now) })
+        let (recorder, waits) = lane.sink.into_inner().finish(now);
+        Ok(LaneReport { lag: lane.lag.into_inner(), examples, identity, recorder, waits })
     }
 
     fn release(self: &Rc<Self>, job: Job) {

@@ -12,10 +12,13 @@ use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::client::auth::Secret;
 use crate::client::http::{self, Client};
+use crate::measure::histogram::Histogram;
 use crate::measure::recorder::Recorder;
 use crate::measure::summary::ClientFacts;
 use crate::protocol::timeline::Counter;
 use crate::scenario::experiment::Experiment;
+use crate::scenario::slo::Percentile;
+use crate::scenario::target::HttpVersion;
 use crate::workload::prompt::PromptBook;
 use crate::workload::schedule::Schedule;
 use std::collections::BTreeMap;
@@ -170,7 +173,8 @@ impl Lanes {
         for (lane, schedule) in schedule.shards(workers).into_iter().enumerate() {
             let (empty_in, empty_out) = mpsc::channel();
             let (start_in, start) = mpsc::channel();
-            let sink = Sink::new(lane, recorder(&experiment), Arc::clone(&live), Arc::clone(&backlog), batch_in.clone(), empty_out);
+            let sink = Sink::new(lane, recorder(&experiment), Arc::clone(&live), Arc::clone(&backlog), batch_in.clone(), empty_out)
+                .with_waits(experiment.scenario.target.http == HttpVersion::Http2);
             let ahead = Ahead::new(schedule, Arc::clone(&encoder));
             let seed = Seedling { recipe: recipe.clone(), shared: shared.clone(), ahead, sink, ready: ready_in.clone(), start };
             threads.push(seed.grow()?);
@@ -195,6 +199,7 @@ impl Lanes {
         let mut examples = BTreeMap::new();
         let mut identity = http::Identity::default();
         let mut recorder: Option<Recorder> = None;
+        let mut waits: Option<Histogram> = None;
         for thread in self.threads {
             let report = thread.join().map_err(|_| Error::Panicked { what: "lane" })??;
             lag.merge(&report.lag);
@@ -203,6 +208,11 @@ impl Lanes {
             }
             identity.model = identity.model.or(report.identity.model);
             identity.server = identity.server.or(report.identity.server);
+            match (&mut waits, report.waits) {
+                (Some(all), Some(more)) => all.merge(&more),
+                (None, more) => waits = more,
+                (Some(_), None) => {}
+            }
             match &mut recorder {
                 Some(all) => all.merge(&report.recorder),
                 None => recorder = Some(report.recorder),
@@ -216,6 +226,7 @@ impl Lanes {
             stopped_early: stopped_at.is_some(),
             clock_drift_ppm: drift,
             log_backlog_max_bytes: self.backlog.most(),
+            stream_wait_p99_ms: waits.and_then(|waits| waits.value_at(Percentile::P99)).map(|ns| Nanos(ns).as_millis_f64()),
             ..*host
         };
         let recorder = recorder.ok_or(Error::Panicked { what: "lane" })?;

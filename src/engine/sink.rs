@@ -2,6 +2,7 @@
 
 use super::live::Live;
 use crate::base::time::Nanos;
+use crate::measure::histogram::Histogram;
 use crate::measure::recorder::Recorder;
 use crate::record::log;
 use crate::record::request::RequestRecord;
@@ -72,6 +73,8 @@ struct Counts {
 pub(crate) struct Sink {
     lane: usize,
     recorder: Recorder,
+    /// Waits for a stream inside the client, where that can be.
+    waits: Option<Histogram>,
     frames: Vec<u8>,
     first_at: Option<Nanos>,
     counts: Counts,
@@ -91,7 +94,14 @@ impl Sink {
         empty: Receiver<Vec<u8>>,
     ) -> Self {
         let frames = Vec::with_capacity(BATCH * 2);
-        Self { lane, recorder, frames, first_at: None, counts: Counts::default(), live, backlog, full, empty }
+        Self { lane, recorder, waits: None, frames, first_at: None, counts: Counts::default(), live, backlog, full, empty }
+    }
+
+    /// Requests may wait for a stream inside the client: that is counted.
+    #[must_use]
+    pub(crate) fn with_waits(mut self, is_shared: bool) -> Self {
+        self.waits = is_shared.then(Histogram::latency);
+        self
     }
 
     /// A request was given to a connection.
@@ -105,6 +115,9 @@ impl Sink {
         self.counts.not_ok += u64::from(!record.is_ok());
         self.counts.output_tokens += u64::from(record.output_tokens);
         self.recorder.observe(record);
+        if let (Some(waits), Some(_)) = (&mut self.waits, record.sent) {
+            waits.record_nanos(record.stream_wait);
+        }
         log::append_frame(&mut self.frames, record)?;
         self.first_at.get_or_insert(record.closed);
         if self.frames.len() >= BATCH {
@@ -126,10 +139,10 @@ impl Sink {
     }
 
     /// Hands over everything, and gives what the lane has measured.
-    pub(crate) fn finish(mut self, now: Nanos) -> Recorder {
+    pub(crate) fn finish(mut self, now: Nanos) -> (Recorder, Option<Histogram>) {
         self.tick(now);
         self.hand_over();
-        self.recorder
+        (self.recorder, self.waits)
     }
 
     fn hand_over(&mut self) {
