@@ -20,7 +20,7 @@ use crate::measure::document::RunDocument;
 use crate::measure::summary::ObjectiveVerdict;
 use crate::record::manifest::{EndpointIdentity, Manifest};
 use crate::scenario::experiment::Experiment;
-use crate::scenario::target::{Api, Task};
+use crate::scenario::target::{Api, HttpVersion, Task};
 use crate::serve;
 use crate::workload::prompt::PromptBook;
 use crate::workload::schedule::Schedule;
@@ -132,7 +132,7 @@ pub(crate) fn default_workers(cores: u32) -> u32 {
 /// Loads once into a new run folder and writes everything. `label` names it in progress.
 pub(crate) fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
     let schedule = Schedule::new(experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
-    check_host(&Demand::of(experiment, &schedule.expected()), experiment, loader)?;
+    check_host(&Demand::of(experiment, &schedule.expected()), experiment, ready, loader)?;
     let folder = || results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &now_utc());
     once_in(folder, experiment, ready, loader, label)
 }
@@ -204,13 +204,18 @@ pub(crate) fn check_total(steps: &[Experiment], ready: &Ready, loader: &Loader<'
     let (Some(total), Some(first)) = (total, steps.first()) else { return Ok(()) };
     loader.printer.talk(&format!("{} load steps: {total}", steps.len()));
     total.check(first).map_err(|e| refused(&e))?;
-    busiest.map_or(Ok(()), |demand| check_host(&demand, first, loader))
+    busiest.map_or(Ok(()), |demand| check_host(&demand, first, ready, loader))
 }
 
 /// What this host allows and can: refused where it cannot work, told where it is doubtful. Nothing is said where nothing is known.
-fn check_host(demand: &Demand, experiment: &Experiment, loader: &Loader<'_>) -> Result<(), Failure> {
+fn check_host(demand: &Demand, experiment: &Experiment, ready: &Ready, loader: &Loader<'_>) -> Result<(), Failure> {
+    let target = &experiment.scenario.target;
     let in_flight = experiment.scenario.load.max_in_flight;
-    let needs = Needs { in_flight, connections: in_flight, requests_s: demand.requests_s };
+    let connections = match target.http {
+        HttpVersion::Http1 => in_flight,
+        HttpVersion::Http2 => in_flight.div_ceil(target.streams_per_connection.max(1)),
+    };
+    let needs = Needs { in_flight, connections, embedded: ready.endpoint.is_some(), requests_s: demand.requests_s };
     for finding in limits::check(&needs, &Allowance::read()) {
         if finding.is_refusal {
             return Err(Failure::new(Exit::Refused, format!("refusing to start: {}", finding.message)).with_hint(finding.remedy));

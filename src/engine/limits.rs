@@ -20,6 +20,8 @@ pub struct Needs {
     pub in_flight: u32,
     /// Connections to the endpoint's address at once, at most.
     pub connections: u32,
+    /// The endpoint runs in this process, which then holds both ends of every connection.
+    pub embedded: bool,
     /// Requests a second at the busiest; each opens a connection when the server closes it after every answer.
     pub requests_s: f64,
 }
@@ -64,9 +66,9 @@ impl Allowance {
 pub fn check(needs: &Needs, has: &Allowance) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut tell = |is_refusal: bool, message: String, remedy: String| found.push(Finding { is_refusal, message, remedy });
-    let files = files_for(needs.connections);
+    let files = files_for(needs.connections, needs.embedded);
     if let Some(limit) = has.open_files.filter(|limit| files > *limit) {
-        let fit = limit.saturating_sub(RESERVE) / 2;
+        let fit = connections_of(limit, needs.embedded);
         tell(
             true,
             format!("{} connections need {files} open files, and this process may have {limit}", needs.connections),
@@ -123,13 +125,18 @@ pub fn memory_for(in_flight: u32) -> u64 {
 }
 
 /// Embedded endpoint and client each hold one end of a connection.
-fn files_for(connections: u32) -> u64 {
-    u64::from(connections) * 2 + RESERVE
+fn files_for(connections: u32, embedded: bool) -> u64 {
+    u64::from(connections) * if embedded { 2 } else { 1 } + RESERVE
+}
+
+/// Connections that fit so many files.
+fn connections_of(files: u64, embedded: bool) -> u64 {
+    files.saturating_sub(RESERVE) / if embedded { 2 } else { 1 }
 }
 
 /// Raises the soft limit on open files so that `in_flight` connections fit; returns how many do fit if it is fewer.
-pub fn raise_open_files(in_flight: u32) -> Result<(), u64> {
-    let needed = files_for(in_flight);
+pub fn raise_open_files(in_flight: u32, embedded: bool) -> Result<(), u64> {
+    let needed = files_for(in_flight, embedded);
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     if current >= needed {
@@ -138,7 +145,7 @@ pub fn raise_open_files(in_flight: u32) -> Result<(), u64> {
     let target = needed.min(limit.maximum.unwrap_or(u64::MAX));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(target), maximum: limit.maximum }).is_ok();
     let have = if raised { target } else { current };
-    if have >= needed { Ok(()) } else { Err(have.saturating_sub(RESERVE) / 2) }
+    if have >= needed { Ok(()) } else { Err(connections_of(have, embedded)) }
 }
 
 #[cfg(test)]
@@ -148,7 +155,7 @@ mod tests {
     const HAS: Allowance = Allowance { open_files: Some(4_096), ports: Some(28_232), memory: Some(1 << 30) };
 
     fn needs(connections: u32, requests_s: f64) -> Needs {
-        Needs { in_flight: connections, connections, requests_s }
+        Needs { in_flight: connections, connections, embedded: true, requests_s }
     }
 
     fn told(needs: &Needs, has: &Allowance) -> Vec<bool> {
@@ -166,6 +173,8 @@ mod tests {
         assert!(told(&needs(1_984, 0.0), &HAS).is_empty());
         let found = check(&needs(1_985, 0.0), &HAS);
         assert!(found[0].is_refusal && found[0].remedy.contains("--max-concurrency 1984"), "{found:?}");
+        let apart = |connections| check(&Needs { embedded: false, ..needs(connections, 0.0) }, &HAS);
+        assert!(apart(3_968).is_empty() && apart(3_969)[0].remedy.contains("--max-concurrency 3968"));
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub trait Keeper {
 /// Runs the experiment and gives every record to `keeper`. Blocks until the last record is kept.
 pub fn run(experiment: &Experiment, parts: Parts, keeper: &mut dyn Keeper) -> Result<Report, Error> {
     let load = &experiment.scenario.load;
-    limits::raise_open_files(load.max_in_flight).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
+    limits::raise_open_files(load.max_in_flight, parts.embedded).map_err(|possible| Error::OpenFiles { asked: load.max_in_flight, possible })?;
     let lanes = Lanes::start(experiment, parts)?;
     let deadline = experiment.load_span() + load.drain.nanos();
     let (kept, stopped_at, host) = keep_log(&lanes, deadline, keeper);
