@@ -33,15 +33,6 @@ drain = "60s"
 [workload]
 lengths = {{ independent = {{ input = {{ uniform = {{ min = 20, max = {longest} }} }}, output = {{ fixed = 24 }} }} }}
 """
-SWEEP = """
-[sweep]
-rates = {rates}
-warmup = "1s"
-measure = "{measure}s"
-drain = "60s"
-"""
-
-
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -85,13 +76,27 @@ def compare(scenario, port, task, stream):
     assert t["output_usage"] == grown["tokens_predicted_total"], "output tokens differ from the server's own count"
 
 
-def sweep(scenario):
-    print("\n| offered req/s | served req/s | output tok/s | TTFT p50 ms | TPOT p50 ms | valid |\n| --- | --- | --- | --- | --- | --- |")
-    for d in run("sweep", str(scenario)):
-        s = d["summary"]
+def rates(scenario, each):
+    print("\n| offered req/s | served req/s | output tok/s | TTFT p50 ms | TPOT p50 ms | verdict |\n| --- | --- | --- | --- | --- | --- |")
+    for rate in each:
+        s = run("run", str(scenario), "--request-rate", rate)["summary"]
         p50 = {m: next(p["value_ms"] for p in s["latency"][m]["percentiles"] if p["name"] == "p50") for m in ("ttft", "tpot")}
         shown = {m: "n/a" if v is None else f"{v:.2f}" for m, v in p50.items()}
-        print(f"| {s['offered_rate']:.2f} | {s['served_rate']:.2f} | {s['throughput']['output_tok_s']:.1f} | {shown['ttft']} | {shown['tpot']} | {s['validity']['valid']} |")
+        print(f"| {s['offered_rate']:.2f} | {s['served_rate']:.2f} | {s['throughput']['output_tok_s']:.1f} | {shown['ttft']} | {shown['tpot']} | {s['validity']['verdict']} |")
+
+
+def crowd(scenario, port, users):
+    """More streams at once than the server has slots: nothing may be lost, and every token counted."""
+    before = metrics(port)
+    s = run("run", str(scenario), "--users", str(users), "--max-concurrency", str(users), "--set", "target.timeouts.first_byte=5min", "--set", "target.timeouts.total=10min",
+            "--set", "load.drain=5min")["summary"]
+    grown = {k: v - before.get(k, 0.0) for k, v in metrics(port).items()}
+    a, c = s["accounting"], s["validity"]["client"]
+    late = {p["name"]: p["value_ms"] for p in s["latency"]["lateness"]["percentiles"]}
+    print(f"\n{users} streams at once on 8 slots: {a['due']} due, {a['ok']} ok, outcomes {a['outcomes']}; most in flight {s['in_flight_max']}; "
+          f"output tokens {s['tokens']['output_usage']} / {grown['tokens_predicted_total']:.0f}; sent late p50 {late['p50']} ms, p99 {late['p99']} ms; "
+          f"event loop late p99 {c['loop_lag_p99_ms']:.2f} ms; client CPU {c['cpu_share']:.1%} of {c['cores']} cores; {s['validity']['verdict']}")
+    assert s["tokens"]["output_usage"] == grown["tokens_predicted_total"], "output tokens differ from the server's own count"
 
 
 def main():
@@ -105,8 +110,7 @@ def main():
             except OSError:
                 time.sleep(0.5)
         small = os.path.getsize(MODEL) < 50_000_000
-        rates = '["4/s", "12/s", "24/s"]' if small else '["0.2/s", "0.4/s", "0.8/s"]'
-        shape = {"port": port, "measure": 8 if small else 20, "longest": 200 if small else 60, "rates": rates}
+        shape = {"port": port, "measure": 8 if small else 20, "longest": 200 if small else 60}
         scenario = WORK / "real.toml"
         scenario.write_text(SCENARIO.format(arrivals="{ closed = { users = 1 } }", **shape))
         print(f"model {pathlib.Path(MODEL).name}, one user, 24 output tokens a request; ours / the server's\n")
@@ -114,8 +118,9 @@ def main():
         for task in ("chat", "completions"):
             for stream in (True, False):
                 compare(scenario, port, task, stream)
-        scenario.write_text((SCENARIO + SWEEP).format(arrivals='{ poisson = { rate = "1/s" } }', **shape))
-        sweep(scenario)
+        rates(scenario, ("4", "12", "24") if small else ("0.2", "0.4", "0.8"))
+        if small:
+            crowd(scenario, port, 1000)
     finally:
         server.terminate()
         server.wait()

@@ -17,7 +17,9 @@ const BATCH_ROWS: usize = 1024;
 /// Content chunks in a batch after which it is handed on: 12 bytes each.
 const BATCH_CHUNKS: usize = 256 << 10;
 /// Encoded bytes of a row group, about.
-const ROW_GROUP_BYTES: usize = 8 << 20;
+const ROW_GROUP_BYTES: usize = 4 << 20;
+/// Bytes of a column's dictionary, beyond which its values are written plainly: instants repeat seldom, and some thirty dictionaries are held at once.
+const DICTIONARY_BYTES: usize = 64 << 10;
 
 /// Why the table could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,8 @@ pub fn write_parquet<W: Write + Send>(w: W, records: impl Iterator<Item = Reques
     let schema = Arc::new(schema());
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_data_page_size_limit(DICTIONARY_BYTES)
         .set_created_by(concat!("plimsoll ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
     let mut writer = ArrowWriter::try_new(w, schema.clone(), Some(properties))?;
