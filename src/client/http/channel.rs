@@ -12,6 +12,9 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+/// A read brings this much at most: a stream that floods us is read in pieces that stay in the cache, and a thousand of them stay in memory.
+const READ_BUFFER: usize = 32 << 10;
+
 /// A connection that carries one request at a time.
 pub(super) struct Channel {
     sender: SendRequest<Full<Bytes>>,
@@ -23,7 +26,7 @@ pub(super) struct Channel {
 impl Channel {
     /// Takes over an established connection.
     pub(super) async fn new(wire: Wire, seen: Rc<Seen>) -> hyper::Result<Box<Self>> {
-        let (sender, connection) = http1::handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await?;
         Ok(Box::new(Self { sender, connection: Some(connection), seen }))
     }
 

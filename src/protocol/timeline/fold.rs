@@ -160,8 +160,7 @@ impl Fold {
         if self.template.channel() == Channel::Content && self.think == Think::Visible && !text.is_empty() {
             // The usual chunk: no tag can follow, nothing is held back, all of it is visible.
             if self.counts_by_text {
-                self.tally.add(text, Kind::Visible);
-                self.tally.close(self.chunk());
+                self.tally.add_visible(text, self.chunk());
             }
             return self.stamp(now, 1, true);
         }

@@ -46,6 +46,8 @@ pub(super) struct Tally {
     shares: Vec<Share>,
     /// Parts that belong to no share yet.
     open: u32,
+    /// Some share is not one part in the chunk of its own number: only then are shares kept.
+    has_shares: bool,
 }
 
 impl Tally {
@@ -54,6 +56,14 @@ impl Tally {
         self.parts.clear();
         self.shares.clear();
         self.open = 0;
+        self.has_shares = false;
+    }
+
+    /// The one text of chunk number `chunk`, visible and not empty: the usual chunk.
+    #[inline]
+    pub(super) fn add_visible(&mut self, text: &str, chunk: u32) {
+        self.add(text, Kind::Visible);
+        self.close(chunk);
     }
 
     /// A text that is not empty.
@@ -67,10 +77,25 @@ impl Tally {
 
     /// What was added since the last call was said in chunk number `chunk`, to be counted later.
     pub(super) fn close(&mut self, chunk: u32) {
-        if self.open > 0 {
-            self.shares.push(Share { chunk, parts: self.open });
-            self.open = 0;
+        if self.open == 0 {
+            return;
         }
+        let is_plain = self.open == 1 && self.parts.len() == chunk as usize + 1;
+        if !is_plain && !self.has_shares {
+            self.keep_shares();
+        }
+        if self.has_shares {
+            self.shares.push(Share { chunk, parts: self.open });
+        }
+        self.open = 0;
+    }
+
+    /// From now on shares are kept; those before were one part each.
+    #[cold]
+    fn keep_shares(&mut self) {
+        let closed = self.parts.len() - self.open as usize;
+        self.shares.extend((0..).take(closed).map(|chunk| Share { chunk, parts: 1 }));
+        self.has_shares = true;
     }
 
     /// What was added since the last `close`, counted now and forgotten.
@@ -89,6 +114,12 @@ impl Tally {
     pub(super) fn count(&self, count: &Counter, mut take: impl FnMut(usize, Counts)) {
         let mut text = self.text.as_str();
         let mut parts = self.parts.as_slice();
+        if !self.has_shares {
+            for (chunk, part) in parts.iter().enumerate() {
+                take(chunk, count_parts(std::slice::from_ref(part), &mut text, count));
+            }
+            return;
+        }
         for share in &self.shares {
             let (own, rest) = parts.split_at(share.parts as usize);
             parts = rest;
@@ -184,6 +215,33 @@ mod tests {
                 prop_assert_eq!(reasoning, reasoning_now);
             }
         }
+    }
+
+    /// forall shapes: chunks of several shares, shares of several parts and chunks without a text find their counts again.
+    #[test]
+    fn shares_find_their_chunks() {
+        let count: Counter = Arc::new(by_bytes);
+        let mut tally = Tally::default();
+        tally.add_visible("aa", 0);
+        tally.add_visible("bbbb", 1);
+        // Chunk 2 has no text; chunk 3 has two shares, the second one of two parts.
+        tally.close(2);
+        tally.add_visible("cccccc", 3);
+        tally.add("d", Kind::Reasoning);
+        tally.add("eee", Kind::Visible);
+        tally.close(3);
+        // A share that is counted at once leaves nothing behind.
+        tally.add("ffff", Kind::Visible);
+        assert_eq!(tally.count_open(&count), Counts { visible: 2, ..Counts::default() });
+        tally.add_visible("g", 5);
+        let mut seen = Vec::new();
+        tally.count(&count, |chunk, counts| seen.push((chunk, counts.visible, counts.reasoning)));
+        assert_eq!(seen, [(0, 1, 0), (1, 2, 0), (3, 3, 0), (3, 2, 1), (5, 1, 0)]);
+        tally.clear();
+        tally.add_visible("hh", 0);
+        tally.count(&count, |chunk, counts| seen.push((chunk, counts.visible, 0)));
+        assert_eq!(seen.last(), Some(&(0, 1, 0)));
+        assert_eq!(seen.len(), 6);
     }
 
     #[test]
