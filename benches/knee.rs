@@ -1,7 +1,10 @@
 //! The search for the SLO capacity against the truth, in virtual time: 40 seeds a case, share of them within 3 %, coverage of the interval, requests used.
-//! `cargo bench --bench knee` prints the table; `-- --seeds 8` and a part of a case's name make it shorter.
+//! `cargo bench --bench knee` prints the table; `-- --seeds 8` and the beginning of a case's name make it shorter, `--first-seed 5000` makes it fresh,
+//! `--each` shows every seed, `--at 75.5` takes the truth as known.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is its result")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock to say how long it took")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "users, seeds and threads are small whole numbers; the casts saturate")]
 
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
@@ -29,6 +32,15 @@ const WORKLOAD: &str = "[workload]\nlengths = { empirical = { trace = { path = \
 /// About one chunk of a 70B model, as in scenarios/chat.toml.
 const CHUNK: &str =
     "step = { base = \"5ms\", per_sequence = \"1ms\", per_prefill_token = \"160us\", per_context_token = \"300ns\" }\nprefill_budget = 512\n";
+
+/// What a search of one seed came to.
+struct Found {
+    seed: u64,
+    capacity: Option<Capacity>,
+    requests: u64,
+    seconds: f64,
+    windows: usize,
+}
 
 /// One case of the experiment.
 struct Case {
@@ -173,7 +185,8 @@ impl Case {
         }
     }
 
-    fn search(&self, seed: Seed, width: f64, verbose: bool) -> (Option<Capacity>, u64, f64, usize) {
+    fn search(&self, number: u64, width: f64, verbose: bool) -> Found {
+        let seed = Seed(number);
         let options = Options {
             kind: self.kind,
             start: self.start,
@@ -211,7 +224,7 @@ impl Case {
         if verbose {
             println!("  {:?}", search.next());
         }
-        (search.capacity(), search.spent(), search.seconds(), search.windows().len())
+        Found { seed: number, capacity: search.capacity(), requests: search.spent(), seconds: search.seconds(), windows: search.windows().len() }
     }
 }
 
@@ -219,10 +232,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str, default: f64| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)?.parse().ok()).unwrap_or(default);
     let (seeds, width, truth) = (option("--seeds", 40.0) as u64, option("--width", 0.02), option("--truth", 400_000.0));
+    let first_seed = option("--first-seed", 1000.0) as u64;
     let verbose = args.iter().any(|a| a == "--verbose");
     let wanted = args.iter().find(|a| ["rate", "users", "hard"].iter().any(|n| a.starts_with(n)));
-    println!("| case | true capacity | seeds | within 3 % | interval holds it | error mean | error rms | requests | minutes | windows |");
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| case | true capacity | seeds | within 3 % | interval holds it | without a capacity | error mean | error rms | requests | minutes | windows |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for case in cases().iter().filter(|c| wanted.is_none_or(|w| c.name.starts_with(w.as_str()))) {
         let begun = Instant::now();
         let true_capacity = match option("--at", 0.0) {
@@ -235,7 +251,7 @@ fn main() {
         }
         let truth_s = begun.elapsed().as_secs_f64();
         let next = AtomicUsize::new(0);
-        let results: Vec<_> = std::thread::scope(|scope| {
+        let mut results: Vec<Found> = std::thread::scope(|scope| {
             let work = || {
                 let mut mine = Vec::new();
                 loop {
@@ -243,29 +259,37 @@ fn main() {
                     if i >= seeds {
                         return mine;
                     }
-                    mine.push(case.search(Seed(1000 + i), width, verbose));
+                    mine.push(case.search(first_seed + i, width, verbose));
                 }
             };
             let threads: Vec<_> = (0..option("--threads", 2.0) as u64).map(|_| scope.spawn(work)).collect();
             threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
         });
+        results.sort_by_key(|r| r.seed);
+        if args.iter().any(|a| a == "--each") {
+            for r in &results {
+                let c = r.capacity.as_ref().map(|c| (c.estimate / true_capacity, c.low / true_capacity, c.high / true_capacity));
+                println!("  seed {} capacity, low, high over the truth {c:.4?} requests {}", r.seed, r.requests);
+            }
+        }
         let n = results.len() as f64;
-        let errors: Vec<f64> = results.iter().map(|r| r.0.as_ref().map_or(1.0, |c| c.estimate / true_capacity - 1.0)).collect();
+        let errors: Vec<f64> = results.iter().filter_map(|r| r.capacity.as_ref()).map(|c| c.estimate / true_capacity - 1.0).collect();
         let within = errors.iter().filter(|e| e.abs() <= 0.03).count();
-        let holds = results.iter().filter(|r| r.0.as_ref().is_some_and(|c| c.low <= true_capacity && true_capacity <= c.high)).count();
-        let mean = errors.iter().sum::<f64>() / n;
-        let rms = (errors.iter().map(|e| e * e).sum::<f64>() / n).sqrt();
-        let average = |of: &dyn Fn(&(Option<Capacity>, u64, f64, usize)) -> f64| results.iter().map(of).sum::<f64>() / n;
+        let holds = results.iter().filter(|r| r.capacity.as_ref().is_some_and(|c| c.low <= true_capacity && true_capacity <= c.high)).count();
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        let rms = (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
+        let average = |of: fn(&Found) -> f64| results.iter().map(of).sum::<f64>() / n;
         println!(
-            "| {} | {true_capacity:.4} | {seeds} | {within} ({:.1} %) | {holds} ({:.1} %) | {:+.2} % | {:.2} % | {:.0} | {:.0} | {:.1} | (truth {truth_s:.0} s, all {:.0} s)",
+            "| {} | {true_capacity:.4} | {seeds} | {within} ({:.1} %) | {holds} ({:.1} %) | {} | {:+.2} % | {:.2} % | {:.0} | {:.0} | {:.1} | (truth {truth_s:.0} s, all {:.0} s)",
             case.name,
             100.0 * within as f64 / n,
             100.0 * holds as f64 / n,
+            results.len() - errors.len(),
             100.0 * mean,
             100.0 * rms,
-            average(&|r| r.1 as f64),
-            average(&|r| r.2 / 60.0),
-            average(&|r| r.3 as f64),
+            average(|r| r.requests as f64),
+            average(|r| r.seconds / 60.0),
+            average(|r| r.windows as f64),
             begun.elapsed().as_secs_f64()
         );
     }
