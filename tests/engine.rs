@@ -213,6 +213,29 @@ fn a_stop_ends_the_load_early_and_an_abort_cancels_what_is_open() {
     assert!(memory.records.len() >= 5 && memory.records.iter().all(|r| r.outcome == Outcome::Cancelled));
 }
 
+/// The answers that are open when a load is stopped end after arrivals that will not be sent any more: the run must end all the same.
+#[test]
+fn a_stop_ends_the_load_although_answers_come_late() {
+    for (arrivals, workers) in [("{ constant = { rate = \"20/s\" } }", 1), ("{ closed = { users = 4 } }", 1), ("{ closed = { users = 4 } }", 3)] {
+        let (url, _) = server(Some(Duration::from_millis(900)));
+        let mut experiment = load(&url, arrivals, "stream = false");
+        experiment.scenario.load.measure = "60s".parse().unwrap();
+        let live = Arc::new(Live::default());
+        let watcher = Arc::clone(&live);
+        let stopper = std::thread::spawn(move || {
+            while watcher.progress().sent < 4 {
+                std::thread::yield_now();
+            }
+            watcher.stop();
+        });
+        let mut memory = Memory::default();
+        let report = go_with(&experiment, &mut memory, workers, &live).unwrap();
+        stopper.join().unwrap();
+        assert!(report.stopped_at.is_some() && report.wall < Nanos::from_secs(30));
+        assert!(memory.records.iter().filter(|r| r.sent.is_some()).all(RequestRecord::is_ok), "what was open had time to end");
+    }
+}
+
 /// A rate that no client reaches: what was due and could not be sent is recorded, never skipped.
 #[test]
 fn what_the_client_cannot_send_is_recorded() {

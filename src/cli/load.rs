@@ -20,7 +20,7 @@ use crate::measure::document::RunDocument;
 use crate::measure::summary::ObjectiveVerdict;
 use crate::record::manifest::{EndpointIdentity, Manifest};
 use crate::scenario::experiment::Experiment;
-use crate::scenario::target::{Api, HttpVersion, Task};
+use crate::scenario::target::{Api, Auth, HttpVersion, Task};
 use crate::serve;
 use crate::workload::prompt::PromptBook;
 use crate::workload::schedule::Schedule;
@@ -118,6 +118,21 @@ fn probe(experiment: &Experiment, ready: &Ready) -> Result<(), Failure> {
         .map_err(|e| Failure::from_error(Exit::Unreachable, &e))
 }
 
+/// A token file may have been replaced since the command began: every load takes what it holds now.
+fn newest_token(experiment: &Experiment) -> Option<Secret> {
+    let auth = &experiment.scenario.target.auth;
+    if !matches!(auth, Auth::BearerFile(_)) {
+        return None;
+    }
+    auth::bearer(auth, &experiment.base_dir, |_| None).ok().flatten()
+}
+
+/// Refuses a first load that this host cannot make; told where it is doubtful.
+pub(crate) fn check_first(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>) -> Result<(), Failure> {
+    let schedule = Schedule::new(experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    check_host(&Demand::of(experiment, &schedule.expected()), experiment, ready, loader)
+}
+
 /// Cores available to this process.
 fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
@@ -131,8 +146,7 @@ pub(crate) fn default_workers(cores: u32) -> u32 {
 
 /// Loads once into a new run folder and writes everything. `label` names it in progress.
 pub(crate) fn once(experiment: &Experiment, ready: &Ready, loader: &Loader<'_>, label: &str) -> Result<Done, Failure> {
-    let schedule = Schedule::new(experiment, &ready.recordings.load).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
-    check_host(&Demand::of(experiment, &schedule.expected()), experiment, ready, loader)?;
+    check_first(experiment, ready, loader)?;
     let folder = || results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &now_utc());
     once_in(folder, experiment, ready, loader, label)
 }
@@ -172,7 +186,7 @@ pub(crate) fn once_worded(
         schedule,
         book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, words),
         counter: Some(counter(&ready.vocabulary)),
-        token: ready.token.clone(),
+        token: newest_token(&experiment).or_else(|| ready.token.clone()),
         workers: loader.workers.unwrap_or_else(|| default_workers(cores)),
         cores,
         embedded: ready.endpoint.is_some(),

@@ -11,6 +11,7 @@ use super::{files, results, scenario};
 use crate::base::rng::Seed;
 use crate::base::units::{Rate, TimeSpan};
 use crate::measure::document::RunDocument;
+use crate::measure::knee::Reason;
 use crate::measure::knee::document::SweepDocument;
 use crate::measure::summary::Summary;
 use crate::report as render;
@@ -160,6 +161,8 @@ fn verdict(documents: &[RunDocument], found: &SweepDocument, stopped: Option<Exi
     let knee = found.knee.is_some() || (!found.adaptive && render::verdict::knee(&summaries).is_some());
     match (stopped, knee, lowest) {
         (Some(exit), ..) => exit,
+        // What a step says that measured the client decides nothing, whatever the others say.
+        (None, ..) if found.reason == Some(Reason::InvalidRun) => Exit::Invalid,
         (None, true, _) => Exit::Good,
         (None, false, Some(lowest)) => load::verdict(lowest, None),
         (None, false, None) => Exit::Invalid,

@@ -85,6 +85,19 @@ fn checked(text: &str, place: impl Fn() -> String) -> Result<Secret, Error> {
     Ok(Secret::new(token.to_owned()))
 }
 
+/// `words` without `token`, and without its beginning where the words were cut inside it.
+#[must_use]
+pub fn struck_out(words: &str, token: &Secret) -> String {
+    let token = token.expose();
+    let mut words = words.replace(token, "***");
+    let cut = (4..token.len()).rev().find(|&n| token.is_char_boundary(n) && words.ends_with(&token[..n]));
+    if let Some(n) = cut {
+        words.truncate(words.len() - n);
+        words.push_str("***");
+    }
+    words
+}
+
 /// A bearer token that is renewed while requests are open. Whoever has a new one offers it; each sender takes it up between two requests, so that
 /// no request waits for a renewal.
 #[derive(Debug, Default)]
@@ -118,6 +131,18 @@ mod tests {
     use super::*;
 
     const NOWHERE: fn(&str) -> Option<String> = |_| None;
+
+    /// forall places of a cut: neither the token nor four letters of its beginning are left.
+    #[test]
+    fn a_token_is_struck_out_wherever_the_words_were_cut() {
+        let token = Secret::new("dapi-canary-0123".to_owned());
+        let whole = "expired: Bearer dapi-canary-0123, ask again";
+        assert_eq!(struck_out(whole, &token), "expired: Bearer ***, ask again");
+        for cut in 16..whole.len() {
+            let left = struck_out(&whole[..cut], &token);
+            assert!(!left.contains("dapi"), "{left}");
+        }
+    }
 
     #[test]
     fn a_token_that_was_offered_is_taken_once_by_everyone() {

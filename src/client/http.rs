@@ -18,7 +18,7 @@ mod pool;
 mod shared;
 mod wire;
 
-use super::auth::Secret;
+use super::auth::{self, Secret};
 use super::origin::{BadUrl, Origin};
 use super::tls;
 use crate::base::clock::Clock;
@@ -94,7 +94,8 @@ pub struct Client {
     uri: http::Uri,
     /// Every header but `content-length`; the bearer token may be renewed.
     headers: RefCell<http::HeaderMap>,
-    token: RefCell<Option<Secret>>,
+    /// Every token of this run, to strike them out of what an endpoint says.
+    tokens: RefCell<Vec<Secret>>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     limits: Limits,
     deadlines: Rc<Deadlines>,
@@ -177,7 +178,7 @@ impl Client {
             pool: is_shared.then(|| Pool::new(target.streams_per_connection)),
             uri,
             headers: RefCell::new(headers),
-            token: RefCell::new(token),
+            tokens: RefCell::new(token.into_iter().collect()),
             tls,
             limits: Limits::new(&target.timeouts),
             deadlines: Rc::default(),
@@ -199,7 +200,7 @@ impl Client {
     /// Another bearer token, for every request from now on; what is being answered is not touched.
     pub fn renew(&self, token: &Secret) -> Result<(), Error> {
         self.headers.borrow_mut().insert(AUTHORIZATION, sealed(token)?);
-        self.token.replace(Some(token.clone()));
+        self.tokens.borrow_mut().push(token.clone());
         Ok(())
     }
 
@@ -299,7 +300,7 @@ impl Client {
         }
         if let (Some(outcome), Some(words)) = (timeline.outcome(), timeline.message()) {
             // An endpoint may repeat the request in its error.
-            let words = self.token.borrow().as_ref().map_or_else(|| words.to_owned(), |token| words.replace(token.expose(), "***"));
+            let words = self.tokens.borrow().iter().fold(words.to_owned(), |words, token| auth::struck_out(&words, token));
             self.examples.borrow_mut().insert(outcome, words);
         }
     }

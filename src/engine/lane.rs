@@ -173,14 +173,14 @@ impl Lane {
         self.open.get() == 0 && (self.is_stopped.get() || self.ahead.borrow().is_exhausted())
     }
 
-    /// No new arrivals; what was due by now and not sent is recorded as such.
-    pub(super) fn stop(&self, now: Nanos) {
+    /// No new arrivals; what was due by now and not sent is recorded as `outcome`.
+    pub(super) fn stop(&self, now: Nanos, outcome: Outcome) {
         if self.is_stopped.replace(true) {
             return;
         }
         let late = self.ahead.borrow_mut().overdue(now);
         for arrival in late {
-            self.unsent(&arrival);
+            self.unsent(&arrival, outcome);
         }
         self.nudge();
     }
@@ -216,7 +216,7 @@ impl Lane {
         let in_flight = &self.shared.live.in_flight;
         if in_flight.fetch_add(1, Ordering::Relaxed) >= self.shared.max_in_flight {
             in_flight.fetch_sub(1, Ordering::Relaxed);
-            return self.unsent(&job.arrival);
+            return self.unsent(&job.arrival, Outcome::Shed);
         }
         self.open.set(self.open.get() + 1);
         self.sink.borrow_mut().sent();
@@ -256,14 +256,17 @@ impl Lane {
         };
         if next.is_some_and(|at| at <= record.closed) {
             self.turn(record.closed);
-        } else if next.is_none() || self.timer.is_later_than(next) {
+        }
+        // Whoever paces sleeps: it is woken when there is an end to be seen, or something to be done before its timer fires.
+        if self.is_over() || self.timer.is_later_than(self.ahead.borrow().next_at()) {
             self.nudge();
         }
     }
 
-    fn unsent(&self, arrival: &Arrival) {
+    fn unsent(&self, arrival: &Arrival, outcome: Outcome) {
         let mut record = self.unsent.borrow_mut();
         due(&mut record, arrival);
+        record.outcome = outcome;
         self.keep(&record);
         let mut ahead = self.ahead.borrow_mut();
         ahead.completed(arrival, record.closed, false);

@@ -5,6 +5,7 @@ use super::lane::Lane;
 use super::selfcheck::TICK;
 use super::timer::Timer;
 use crate::base::time::Nanos;
+use crate::record::outcome::Outcome;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -49,11 +50,11 @@ pub(crate) async fn tick(lane: Rc<Lane>) -> io::Result<()> {
         let now = lane.clock.now();
         lane.lag.borrow_mut().record(now.since(next));
         next = (next + TICK).max(now);
-        if lane.shared.live.is_stopped() {
-            lane.stop(now);
+        let cut = lane.shared.cut.outcome();
+        if lane.shared.live.is_stopped() || cut.is_some() {
+            lane.stop(now, cut.unwrap_or(Outcome::Cancelled));
         }
-        if let Some(outcome) = lane.shared.cut.outcome().filter(|_| !is_cut) {
-            lane.stop(now);
+        if let Some(outcome) = cut.filter(|_| !is_cut) {
             lane.client.cut(outcome);
             is_cut = true;
         }

@@ -5,25 +5,24 @@ use crate::scenario::experiment::Experiment;
 use crate::scenario::target::Auth;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::Duration;
 
 /// How often the file is read.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The thread that renews; ends when it is dropped.
+/// The thread that renews. It is told to end when this is dropped, and not waited for: it may be inside a read that blocks.
 pub(crate) struct Renewal {
-    end: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _end: Option<Sender<()>>,
 }
 
 impl Renewal {
     /// Watches the token's file, if the token comes from one; `known` is what it held before the run.
     pub(crate) fn start(experiment: &Arc<Experiment>, known: Option<Secret>, feed: &Arc<TokenFeed>) -> std::io::Result<Self> {
-        let Auth::BearerFile(_) = experiment.scenario.target.auth else { return Ok(Self { end: None, thread: None }) };
+        let Auth::BearerFile(_) = experiment.scenario.target.auth else { return Ok(Self { _end: None }) };
         let (end, ended) = channel();
         let (experiment, feed) = (Arc::clone(experiment), Arc::clone(feed));
-        let thread = Builder::new().name("plimsoll-token".to_owned()).spawn(move || {
+        Builder::new().name("plimsoll-token".to_owned()).spawn(move || {
             let mut known = known;
             while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 // A file that cannot be read at this moment is being replaced: the old token goes on.
@@ -34,15 +33,6 @@ impl Renewal {
                 }
             }
         })?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
-    }
-}
-
-impl Drop for Renewal {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        Ok(Self { _end: Some(end) })
     }
 }

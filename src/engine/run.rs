@@ -277,8 +277,8 @@ fn keep_log(lanes: &Lanes, deadline: Nanos, keeper: &mut dyn Keeper) -> (io::Res
         if live.is_aborted() || stop_asked.is_some_and(|at| now > at + STOP_DRAIN) {
             lanes.cut.cancelled();
         } else if now > deadline {
-            live.stop();
             lanes.cut.unfinished();
+            live.stop();
         }
     }
     if result.is_ok() {

@@ -204,6 +204,12 @@ impl Search {
         self.windows.iter().map(|w| w.ask.warmup_s + w.ask.measure_s).sum()
     }
 
+    /// How the search is made.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// What comes next.
     #[must_use]
     pub fn next(&self) -> Next {

@@ -1,6 +1,7 @@
 //! The search for the SLO capacity on a real endpoint: asks the search for the next window, loads it, shows it what came.
 
 use super::{at_load, place, span, words};
+use crate::base::diag::Severity;
 use crate::base::time::Nanos;
 use crate::base::units::TimeSpan;
 use crate::cli::args::SweepArgs;
@@ -21,6 +22,18 @@ const OVER: f64 = 1.5;
 
 /// Windows that may be loaded again because they measured the client.
 const RETRIES: u32 = 3;
+
+/// A window shorter than this says nothing.
+const LEAST_WINDOW_S: f64 = 1.0;
+
+/// Reasons to call a run invalid that speak of this client or its machine. Others, such as requests for which no slot was left, speak of the endpoint.
+const OF_THE_CLIENT: [&str; 7] = ["schedule-late", "rate-not-reached", "loop-lag", "client-cpu", "cpu-throttled", "client-stopped", "clock-drift"];
+
+/// Whether a step measured the client and not the endpoint.
+fn measured_client(document: &RunDocument) -> bool {
+    let warnings = &document.summary.validity.warnings;
+    warnings.iter().any(|w| w.severity == Severity::Invalid && OF_THE_CLIENT.contains(&w.code.as_str()))
+}
 
 /// What the command line asks of the search.
 pub(super) fn options(args: &SweepArgs, experiment: &Experiment) -> Result<Options, Failure> {
@@ -78,20 +91,25 @@ impl<'a> Finder<'a> {
                     return Ok(());
                 }
             };
+            let Some(ask) = self.within_budget(ask) else {
+                self.reason = Some(Reason::BudgetSpent);
+                return Ok(());
+            };
             let (done, plateau) = self.load(&ask)?;
-            let valid = done.document.summary.validity.valid;
+            let measured_client = measured_client(&done.document);
+            let answered = done.document.summary.accounting.ok > 0;
             self.documents.push(done.document);
             if self.loader.signals.stopped().is_some() {
                 self.reason = Some(Reason::Stopped);
                 return Ok(());
             }
             // A moment in which this machine was busy may pass: the same window is loaded again.
-            if !valid && invalid < RETRIES {
+            if measured_client && invalid < RETRIES {
                 invalid += 1;
                 self.loader.printer.talk("    that step measured the client and not the endpoint; loading it again");
                 continue;
             }
-            if !valid {
+            if measured_client || !answered {
                 self.reason = Some(Reason::InvalidRun);
                 return Ok(());
             }
@@ -102,9 +120,28 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Shows the search the steps of a given ladder.
+    /// The window, shortened to what is left of the time and the requests of the whole search; windows that were thrown away count as well.
+    fn within_budget(&self, mut ask: Ask) -> Option<Ask> {
+        let options = self.search.options();
+        let spent = |of: fn(&RunDocument) -> f64| self.documents.iter().map(of).sum::<f64>();
+        let seconds = options.most_seconds - spent(|d| d.summary.window.end_s);
+        let sent = spent(|d| (d.summary.accounting.due + d.summary.accounting.warmup) as f64);
+        let requests = options.most_requests as f64 - sent;
+        let rate = if options.kind == Kind::Rate { ask.load } else { self.documents.last().map_or(0.0, |d| d.summary.offered_rate) };
+        let left = if rate > 0.0 { seconds.min(requests / rate) } else { seconds };
+        ask.measure_s = ask.measure_s.min(left - ask.warmup_s);
+        (requests > 0.0 && ask.measure_s >= LEAST_WINDOW_S).then_some(ask)
+    }
+
+    /// Shows the search the steps of a given ladder; a step that measured the client shows nothing.
     pub(super) fn take(&mut self, done: Vec<Done>, steps: &[Experiment]) -> Result<(), Failure> {
+        let mut any_measured_client = false;
         for (one, step) in done.into_iter().zip(steps) {
+            if measured_client(&one.document) {
+                any_measured_client = true;
+                self.documents.push(one.document);
+                continue;
+            }
             let (load, l) = (load_of(step), &step.scenario.load);
             let ask =
                 Ask { load, window: 0, warmup_s: l.warmup.nanos().as_secs_f64(), measure_s: l.measure.nanos().as_secs_f64(), stage: Stage::Given };
@@ -115,6 +152,9 @@ impl<'a> Finder<'a> {
         self.reason = if self.search.capacity().is_some() { None } else { Some(Reason::GivenSteps) };
         if self.experiment.scenario.slo.is_empty() {
             self.reason = Some(Reason::NoObjectives);
+        }
+        if any_measured_client {
+            self.reason = Some(Reason::InvalidRun);
         }
         Ok(())
     }
@@ -148,6 +188,9 @@ impl<'a> Finder<'a> {
         let unit = if self.search.kind() == Kind::Rate { "requests/s" } else { "users" };
         let label = format!("step {}: {:.3} {unit} for {:.0} s", i + 1, ask.load, ask.measure_s);
         let words = words(self.experiment.seed, i);
+        if i == 0 {
+            load::check_first(&step, self.ready, self.loader)?;
+        }
         let done = load::once_worded(|| place(self.folder, i), &step, words, self.ready, self.loader, &label)?;
         let plateau = self.plateau(&step, ask, &done.folder)?;
         Ok((done, plateau))

@@ -117,7 +117,7 @@ impl Reason {
             Self::EverythingMeets => "the highest load that was tried still keeps every objective",
             Self::BudgetSpent => "the budget of requests or time was spent before the interval was as narrow as asked for",
             Self::NeverSteady => "no load was steady long enough to be judged",
-            Self::InvalidRun => "a step measured the client and not the endpoint",
+            Self::InvalidRun => "a step is not valid: it measured the client and not the endpoint, or nothing ended well; its own reasons say which",
             Self::Stopped => "the sweep was stopped",
             Self::GivenSteps => "the loads were given, and do not lie near enough to the objective for a curve",
         }
