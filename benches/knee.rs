@@ -231,7 +231,7 @@ impl Case {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str, default: f64| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)?.parse().ok()).unwrap_or(default);
-    let (seeds, width, truth) = (option("--seeds", 40.0) as u64, option("--width", 0.02), option("--truth", 400_000.0));
+    let (seeds, width, truth) = (option("--seeds", 40.0) as u64, option("--width", 0.02), option("--truth", 2_000_000.0));
     let first_seed = option("--first-seed", 1000.0) as u64;
     let verbose = args.iter().any(|a| a == "--verbose");
     let wanted = args.iter().find(|a| ["rate", "users", "hard"].iter().any(|n| a.starts_with(n)));

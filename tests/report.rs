@@ -5,20 +5,28 @@
 mod fixture;
 #[path = "report/markup.rs"]
 mod markup;
+#[path = "report/sweep_fixture.rs"]
+mod sweep_fixture;
 
 use markup::{elements, well_formed};
 use plimsoll::measure::document::RunDocument;
-use plimsoll::report::html::{PlanExtras, RunExtras, plan_page, run_page, sweep_page};
+use plimsoll::measure::knee::Reason;
+use plimsoll::report::html::{PlanExtras, RunExtras, capacity_page, plan_page, run_page, sweep_page};
 use plimsoll::report::terminal::{self, Paint};
 use plimsoll::report::{junit, markdown, number};
 
 const HOSTILE: &str =
     "</script><script>alert(1)</script> <img onerror=x src=//e.x> \"q' ]]> \u{1b}[31mred\u{202e}abc\u{0} `|*@all 大型语言模型 &amp;";
 
+/// Loads around the capacity of the made-up queue, requests per second.
+const LOADS: &[f64] = &[6.0, 9.0, 10.0, 11.0, 12.0, 13.0];
+
 fn pages() -> Vec<(&'static str, String)> {
     let (sweep, fit, verify) = (fixture::sweep(), fixture::fit(), fixture::run(12.0, 80, 5));
     let extras = PlanExtras { sweep: &sweep, fit: &fit, verify: Some(&verify), made_utc: "2026-03-04T11:00:00Z" };
+    let (steps, found) = sweep_fixture::capacity_sweep(LOADS, None);
     vec![
+        ("capacity", capacity_page(&steps, &found)),
         ("run", run_page(&fixture::run(12.0, 80, 1), &RunExtras::default())),
         ("overloaded", run_page(&fixture::run(17.0, 48, 2), &RunExtras::default())),
         ("sweep", sweep_page(&sweep, &fit)),
@@ -113,6 +121,35 @@ fn every_main_figure_is_the_one_of_the_document() {
         assert!(kpis.contains(&text), "{text} is not among the main figures: {kpis}");
         assert!(screen.contains(&text), "{text} is not on the screen:\n{screen}");
         assert!(summary.contains(&text), "{text} is not in the summary");
+    }
+}
+
+/// forall sweeps: the page, the summary and the screen say the capacity with its interval and the knee, or the reason why there is none
+#[test]
+fn a_capacity_sweep_says_its_interval_or_its_reason() {
+    let (steps, found) = sweep_fixture::capacity_sweep(LOADS, None);
+    let c = found.slo_capacity.clone().unwrap();
+    let page = capacity_page(&steps, &found);
+    let again = serde_json::from_str(&found.to_json()).unwrap();
+    assert_eq!(page, capacity_page(&steps, &again), "the same document twice");
+    let said = [
+        format!("SLO capacity {} requests/s", number::real(c.estimate)),
+        format!("between {} and {} requests/s", number::real(c.low), number::real(c.high)),
+        format!("Knee: {} requests/s", number::real(found.knee.unwrap())),
+    ];
+    for text in &said {
+        assert!(page.contains(text), "{text} is not on the page");
+        assert!(markdown::capacity(&found).contains(text), "{text} is not in the summary");
+        assert!(terminal::capacity(&found, Paint::Plain).contains(text), "{text} is not on the screen");
+    }
+    assert!(page.contains("CAPACITY FOUND") && page.contains("Windows of the search"));
+    for (loads, reason) in [(&LOADS[..1], Reason::EverythingMeets), (&LOADS[5..], Reason::NothingMeets), (&LOADS[..1], Reason::BudgetSpent)] {
+        let (steps, found) = sweep_fixture::capacity_sweep(loads, Some(reason));
+        assert_eq!(found.slo_capacity, None);
+        let page = capacity_page(&steps, &found);
+        let text = format!("No SLO capacity: {}", reason.sentence());
+        assert!(page.contains(&text) && markdown::capacity(&found).contains(&text), "{text}");
+        assert!(!page.contains("CAPACITY FOUND"));
     }
 }
 

@@ -81,7 +81,7 @@ pub enum Command {
     Endpoint(EndpointCommand),
     /// Writes the reports of a run folder again; recovers a run that was cut.
     Report(ReportArgs),
-    /// Prints the JSON Schema of scenarios (or of run.json).
+    /// Prints the JSON Schema of scenarios (or of run.json, sweep.json, plan.json).
     Schema(SchemaArgs),
     /// Prints completions for a shell.
     Completions(CompletionsArgs),
@@ -339,6 +339,8 @@ pub enum SchemaOf {
     Scenario,
     /// `run.json`.
     Run,
+    /// `sweep.json`.
+    Sweep,
     /// `plan.json`.
     Plan,
 }

@@ -12,6 +12,7 @@ pub(crate) fn schema(args: &SchemaArgs, printer: Printer) -> Outcome {
     let schema = match args.of {
         SchemaOf::Scenario => scenario::schema::json_schema(),
         SchemaOf::Run => measure::document::json_schema(),
+        SchemaOf::Sweep => measure::knee::document::json_schema(),
         SchemaOf::Plan => planner::recommendation::json_schema(),
     };
     printer.data(&format!("{schema:#}"));

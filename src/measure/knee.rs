@@ -153,8 +153,8 @@ const MEMORIES: (f64, f64) = (15.0, 4.0);
 const LONG: f64 = 30.0;
 /// Log-odds by which a window of the refinement lies beside the crossing.
 const ASIDE: f64 = 0.5;
-/// Windows of the refinement, at least: fewer cannot contradict each other.
-const LEAST_WINDOWS: usize = 3;
+/// Windows of the refinement, at least: with fewer a lucky beginning ends the search too early.
+const LEAST_WINDOWS: usize = 5;
 /// Logarithmic reach of the local curve.
 const REACH: f64 = 0.25;
 /// Windows without progress, at most.
@@ -216,7 +216,7 @@ impl Search {
         if self.targets.is_empty() {
             return Next::Done(Some(Reason::NoObjectives));
         }
-        let found = self.capacity();
+        let found = self.sure_capacity();
         if found.as_ref().is_some_and(|c| self.is_narrow(c)) {
             return Next::Done(None);
         }
@@ -252,9 +252,28 @@ impl Search {
         (low, None)
     }
 
-    /// The capacity as far as it is known; `None` before a curve can be drawn whose slope is sure.
+    /// The capacity as far as it is known; `None` before a curve can be drawn. Where the slope of the curve is not sure, the interval is the bracket of
+    /// loads around the crossing (without a load that surely misses: the reach of the curve), and never narrower than 12 % to either side.
     #[must_use]
     pub fn capacity(&self) -> Option<Capacity> {
+        self.sure_capacity().or_else(|| self.bracketed())
+    }
+
+    /// Whether the slope of the curve is sure, and the interval therefore that of the curve.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.sure_capacity().is_some()
+    }
+
+    fn bracketed(&self) -> Option<Capacity> {
+        let curves = self.curves();
+        let (lowest, binding) = curves.iter().min_by(|a, b| a.0.x.total_cmp(&b.0.x))?;
+        let estimate = lowest.x.exp();
+        let (low, high) = (self.ends().0?.min(estimate / NARROW), self.least_missed().unwrap_or(estimate * REACH.exp()).max(estimate * NARROW));
+        Some(Capacity { estimate, low, high, confidence: self.options.confidence, binding: binding.clone() })
+    }
+
+    fn sure_capacity(&self) -> Option<Capacity> {
         let found = self.curves();
         let (lowest, binding) = found.iter().min_by(|a, b| a.0.x.total_cmp(&b.0.x))?;
         if !(lowest.low.is_finite() && lowest.high.is_finite()) {
@@ -326,7 +345,9 @@ impl Search {
         let lowest = curves.iter().map(|c| c.0).min_by(|a, b| a.x.total_cmp(&b.x));
         let centre = self.centre().unwrap_or(self.options.start);
         let middle = lowest.map_or(centre, |c| c.x.exp()).clamp(centre * 0.88, centre * 1.13);
-        let aside = lowest.map_or(0.03, |c| (ASIDE / c.slope).clamp(0.01, 0.04));
+        // Until the slope is sure, further away: that is what makes it sure.
+        let (least, most): (f64, f64) = if self.is_sure() { (0.01, 0.04) } else { (0.03, 0.08) };
+        let aside = lowest.map_or(least.max(0.03), |c| (ASIDE / c.slope).clamp(least, most));
         let above = |up: bool| {
             let there = |w: &&Window| (w.ask.load > middle) == up && (w.ask.load / middle).ln().abs() < 2.0 * aside.max(0.03);
             self.windows.iter().filter(there).filter_map(|w| w.plateau.as_ref()).map(|p| p.requests).sum::<u64>()
@@ -394,7 +415,7 @@ impl Search {
     fn long(&self, load: f64, window: u64, rate: f64, memory: f64) -> Ask {
         let near = |w: &&Window| (w.ask.load / load).ln().abs() < 0.1;
         let have: f64 = self.windows.iter().filter(near).filter_map(|w| w.plateau.as_ref()).map(|p| p.requests as f64).sum();
-        let ratio = self.capacity().map_or(2.0, |c| 0.5 * (c.high - c.low) / c.estimate / self.options.width);
+        let ratio = self.sure_capacity().map_or(2.0, |c| 0.5 * (c.high - c.low) / c.estimate / self.options.width);
         let missing = have.max(1.0) * (ratio * ratio - 1.0).clamp(0.25, 8.0);
         let least = (LONG * memory).max(self.options.shortest_s);
         let measure_s = (0.35 * missing / rate).max(least).min(self.options.longest_s);

@@ -149,7 +149,7 @@ impl<'a> Finder<'a> {
             self.search.learn(ask, plateau);
             self.documents.push(one.document);
         }
-        self.reason = if self.search.capacity().is_some() { None } else { Some(Reason::GivenSteps) };
+        self.reason = if self.search.is_sure() { None } else { Some(Reason::GivenSteps) };
         if self.experiment.scenario.slo.is_empty() {
             self.reason = Some(Reason::NoObjectives);
         }

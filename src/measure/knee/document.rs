@@ -107,6 +107,12 @@ impl SweepDocument {
     }
 }
 
+/// The JSON Schema of [`SweepDocument`], published as `docs/sweep.schema.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(SweepDocument).to_value()
+}
+
 impl Reason {
     /// As a person says it.
     #[must_use]
