@@ -24,7 +24,7 @@ pub const LOOP_LAG_MS: (f64, f64) = (5.0, 20.0);
 pub const CPU_MEAN: (f64, f64) = (0.5, 0.9);
 /// Share of seconds: above 80 % of the cores (doubt), above 95 % of them (invalid; a doubt when the endpoint shares the process).
 pub const CPU_WINDOWS: (f64, f64) = (0.05, 0.5);
-/// Time that threads waited for a core as a share of the time that they wanted one: doubt. Below [`CPU_WAIT_OF_WALL`] it is noise.
+/// Time that threads waited for a core as a share of the time that they wanted one: doubt. Below `CPU_WAIT_OF_WALL` it is noise.
 pub const CPU_WAIT_SHARE: f64 = 0.5;
 /// The same time, summed over threads, as a share of the wall time.
 const CPU_WAIT_OF_WALL: f64 = 0.1;
