@@ -39,7 +39,9 @@ pub(crate) fn run(args: &SweepArgs, printer: Printer) -> Outcome {
     if args.over && signals.stopped().is_none() {
         finder.saturate()?;
     }
-    let (documents, found) = finder.end(!given);
+    let (mut documents, found) = finder.end(!given);
+    // The search jumps to and fro; curves and tables of steps go by the load.
+    documents.sort_by(|a, b| a.summary.offered_rate.total_cmp(&b.summary.offered_rate));
     write(&folder, &documents, &found, printer)?;
     match printer.format {
         Format::Text => {
