@@ -33,7 +33,11 @@ pub fn sentence(found: &SweepDocument) -> String {
         let _ = write!(text, " The interval is wider than asked for: {}.", found.because);
     }
     if let Some(knee) = found.knee {
-        let _ = write!(text, " Knee: {} is the highest load that was steady and surely kept every objective.", load(found, knee));
+        let _ = write!(
+            text,
+            " Knee: {} is the highest load whose windows were steady and kept every objective, below every load that missed one.",
+            load(found, knee)
+        );
     }
     if let Some(s) = &found.saturated {
         let _ = write!(
