@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 
 #[path = "hot_paths/cases.rs"]
-#[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod cases;
 
 use std::env;

@@ -1,8 +1,11 @@
 //! The program as its user meets it: every exit code, every error class, signals, a cut run. Each test starts the real binary.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+#[path = "server/answering.rs"]
+mod answering;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -63,43 +66,7 @@ fn assert_identity(document: &serde_json::Value) {
 
 /// A server that is there (every GET is answered with 200) and answers every POST with the same bytes, until the test ends.
 fn canned(answer: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || answer_all(stream.unwrap(), answer));
-        }
-    });
-    url
-}
-
-/// Reads requests by their content-length and answers each.
-fn answer_all(mut stream: TcpStream, answer: &str) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut length = 0;
-        let mut line = String::new();
-        if reader.read_line(&mut line).is_err() || line.is_empty() {
-            return;
-        }
-        let is_get = line.starts_with("GET ");
-        line.clear();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-            if let Some(v) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = v.trim().parse().unwrap();
-            }
-            line.clear();
-        }
-        if line.is_empty() {
-            return;
-        }
-        let mut body = vec![0; length];
-        let there = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"data\":[]}";
-        let answer = if is_get { there } else { answer };
-        if reader.read_exact(&mut body).is_err() || stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
+    answering::answering(move || answer.to_owned())
 }
 
 /// A run that ended as expected, or that says of itself that this machine was too busy to measure (13): then the document must say so too.

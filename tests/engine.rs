@@ -1,6 +1,9 @@
 //! The engine against servers of known behaviour: no arrival is lost, moved or hidden by a slow answer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "server/answering.rs"]
+mod answering;
+
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::engine::live::Live;
@@ -15,8 +18,6 @@ use plimsoll::workload::prompt::PromptBook;
 use plimsoll::workload::schedule::{Material, Schedule};
 use plimsoll::workload::tokenizer::Vocabulary;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,36 +89,14 @@ fn recorded(memory: &Memory) -> BTreeSet<(u64, Nanos)> {
 /// A server that answers one whole JSON document after `pause`, or never when `pause` is `None`; counts what it was sent.
 #[expect(clippy::disallowed_methods, reason = "the server is slow on purpose")]
 fn server(pause: Option<Duration>) -> (String, Arc<Mutex<u32>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],"usage":{"prompt_tokens":20,"completion_tokens":8}}"#;
+    let answer = answering::ok("application/json", body);
     let seen = Arc::new(Mutex::new(0));
     let count = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, count) = (stream.unwrap(), Arc::clone(&count));
-            std::thread::spawn(move || {
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                loop {
-                    let (mut length, mut line) = (0, String::new());
-                    while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-                        if let Some(v) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                            length = v.trim().parse().unwrap();
-                        }
-                        line.clear();
-                    }
-                    if line.is_empty() || reader.read_exact(&mut vec![0; length]).is_err() {
-                        return;
-                    }
-                    *count.lock().unwrap() += 1;
-                    std::thread::sleep(pause.unwrap_or(Duration::from_mins(10)));
-                    let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],"usage":{"prompt_tokens":20,"completion_tokens":8}}"#;
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-                    if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
+    let url = answering::answering(move || {
+        *count.lock().unwrap() += 1;
+        std::thread::sleep(pause.unwrap_or(Duration::from_mins(10)));
+        answer.clone()
     });
     (url, seen)
 }

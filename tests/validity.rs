@@ -1,6 +1,9 @@
 //! Is it the client? A client that is held up is called INVALID and the endpoint is not blamed; an endpoint that pauses shows in full.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "server/answering.rs"]
+mod answering;
+
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::engine::live::Live;
@@ -15,8 +18,6 @@ use plimsoll::scenario::experiment::Experiment;
 use plimsoll::workload::prompt::PromptBook;
 use plimsoll::workload::schedule::{Material, Schedule};
 use plimsoll::workload::tokenizer::Vocabulary;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,51 +44,13 @@ fn now() -> Duration {
 
 /// A server that streams one token; `hold` gives how long each POST waits before it is answered. GETs are answered at once.
 fn server(hold: impl Fn() -> Duration + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let hold = Arc::new(hold);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (stream, hold) = (stream.unwrap(), Arc::clone(&hold));
-            std::thread::spawn(move || converse(stream, &*hold));
-        }
-    });
-    url
-}
-
-fn converse(mut stream: TcpStream, hold: &dyn Fn() -> Duration) {
     let events = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"length\"}]}\n\n\
                   data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{events}", events.len());
-    let there = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"data\":[]}";
-    stream.set_nodelay(true).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let (mut length, mut line) = (0, String::new());
-        if reader.read_line(&mut line).is_err() || line.is_empty() {
-            return;
-        }
-        let is_get = line.starts_with("GET ");
-        line.clear();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-            if let Some(v) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = v.trim().parse().unwrap();
-            }
-            line.clear();
-        }
-        if reader.read_exact(&mut vec![0; length]).is_err() {
-            return;
-        }
-        let text = if is_get {
-            there
-        } else {
-            wait(hold());
-            answer.as_str()
-        };
-        if stream.write_all(text.as_bytes()).is_err() {
-            return;
-        }
-    }
+    let answer = answering::ok("text/event-stream", events);
+    answering::answering(move || {
+        wait(hold());
+        answer.clone()
+    })
 }
 
 /// A scenario of evenly spaced requests for one token.
