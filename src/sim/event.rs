@@ -83,3 +83,27 @@ pub struct State {
     /// Requests waiting.
     pub waiting: u32,
 }
+
+/// How a client comes back after a 429 or a timeout. Each try is a new offer with a patience of its own; latency counts from the due instant
+/// of the first.
+///
+/// A try is due `backoff * factor^k` after the client learnt how try k (from 0) ended: a 429 after the network's delay, a timeout at its
+/// deadline. At one instant tries that come back go before new requests, and among themselves in the order in which they were put off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Further tries after the first, at most.
+    pub attempts: u32,
+    /// Wait before the first of them.
+    pub backoff: Nanos,
+    /// What each further wait is multiplied by, 1 or more.
+    pub factor: f64,
+}
+
+impl Retry {
+    /// The wait after try `failed` (from 0); `None` if that was the last.
+    #[must_use]
+    pub fn wait(&self, failed: u32) -> Option<Nanos> {
+        let power = i32::try_from(failed).unwrap_or(i32::MAX);
+        (failed < self.attempts).then(|| Nanos::from_secs_f64(self.backoff.as_secs_f64() * self.factor.powi(power)))
+    }
+}
