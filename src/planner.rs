@@ -4,6 +4,7 @@ pub mod assumptions;
 pub mod capacity;
 pub mod cost;
 pub mod demand;
+pub mod draws;
 pub mod evaluate;
 pub mod explain;
 pub mod headroom;

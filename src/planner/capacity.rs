@@ -147,7 +147,7 @@ fn steady(world: &World<'_>, mix: &[(f64, Arrival)], rate: f64, limits: Option<&
     let none = Limits { terms: Vec::new(), errors: 1.0 };
     let limits = limits.unwrap_or(&none);
     let mut counts = Counts::default();
-    let mut endpoint = Endpoint::new(&world.sized(Size::fixed(1)), world.seed, Detail::Requests);
+    let mut endpoint = Endpoint::new(&world.estimate(Size::fixed(1)), world.seed, Detail::Requests);
     virtual_time::run(&mut List::new(arrivals, &stop), &mut endpoint, world.patience(), &mut |record| {
         if record.seq >= counted_from {
             counts.add(record, world, limits);

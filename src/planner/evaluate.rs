@@ -93,13 +93,14 @@ pub fn simulate(
     let mut source = world.period(seeds, period)?;
     let begin = source.begin();
     let length = world.plan.period.nanos();
-    let mut endpoint = Endpoint::new(&world.sized(size), world.period_seed(seeds, period), Detail::Requests);
+    let draw = world.draw(seeds, period);
+    let mut endpoint = Endpoint::new(&world.sized(draw, size), world.period_seed(seeds, period), Detail::Requests);
     let mut outcome = PeriodOutcome::default();
     let simulated = virtual_time::run(&mut source, &mut endpoint, world.patience(), &mut |record| {
         if record.phase == Phase::Warmup {
             return;
         }
-        let judgement = Judgement::of(record, &world.bounds);
+        let judgement = Judgement::of(record, &draw.bounds);
         let due = record.intended.since(begin);
         outcome.total += 1;
         if judgement.is_good() {

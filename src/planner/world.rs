@@ -14,6 +14,7 @@ use crate::workload::schedule::{self, Arrival, Material, Schedule};
 use rand_distr::{Distribution, StandardNormal};
 use std::cell::Cell;
 
+use super::draws::{Draw, Uncertainty};
 use super::search::{Seeds, Size};
 
 /// Everything that does not change from one candidate to the next.
@@ -25,14 +26,16 @@ pub struct World<'a> {
     pub workload: &'a Workload,
     /// Recordings.
     pub material: &'a Material,
-    /// One chunk, with the plan's autoscaler; without noise.
+    /// One chunk by the best estimate of its law, with the plan's autoscaler; without noise.
     pub endpoint: EndpointSpec,
-    /// What a good request is.
+    /// What a good request is to its client.
     pub bounds: Bounds,
     /// The objectives as written, at their percentiles: what a steady chunk must meet.
     pub slo: &'a Slo,
     /// The root of every stream.
     pub seed: Seed,
+    /// What the truth may be; one when nothing is uncertain. Even places belong to the search, odd ones to certification.
+    draws: Vec<Draw>,
     /// Demand without day-to-day variation, ready to be started under any seed.
     prototype: Schedule,
     /// The beginning of the demand, replayed before each period.
@@ -80,18 +83,55 @@ impl<'a> World<'a> {
         let period = plan.period.nanos();
         let prototype = draw(period)?;
         let lead = draw(lead_span(&plan.autoscaler, period))?;
-        Ok(Self { plan, workload, material, endpoint, bounds: Bounds::of(slo), slo, seed, prototype, lead })
+        let bounds = Bounds::of(slo);
+        let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0 }];
+        Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead })
+    }
+
+    /// The same world with its uncertainty: `per_family` outer draws for the search and as many others for certification.
+    #[must_use]
+    pub fn with_uncertainty(&self, uncertainty: &Uncertainty, per_family: u32) -> Self {
+        let centre = Draw { endpoint: self.endpoint.clone(), bounds: self.bounds, demand_level: 1.0 };
+        let count = usize::try_from(per_family.max(1)).map_or(usize::MAX, |n| n.saturating_mul(2));
+        Self { draws: uncertainty.draws(&centre, count, self.seed), ..self.clone() }
     }
 
     /// The same demand on an endpoint with other scaling.
     #[must_use]
     pub fn with_autoscaler(&self, autoscaler: Autoscaler) -> Self {
-        Self { endpoint: EndpointSpec { autoscaler, ..self.endpoint.clone() }, ..self.clone() }
+        let scaled = |endpoint: &EndpointSpec| EndpointSpec { autoscaler: autoscaler.clone(), ..endpoint.clone() };
+        let draws = self.draws.iter().map(|draw| Draw { endpoint: scaled(&draw.endpoint), ..draw.clone() }).collect();
+        Self { endpoint: scaled(&self.endpoint), draws, ..self.clone() }
     }
 
-    /// The endpoint at a size.
+    /// Outer draws that a family of seeds goes through; period `j` of the family belongs to draw `j` modulo this.
     #[must_use]
-    pub fn sized(&self, size: Size) -> EndpointSpec {
+    pub fn outer_draws(&self) -> u32 {
+        u32::try_from((self.draws.len() / 2).max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// What is taken for the truth in a period. The search and certification have no draw in common, unless there is only one: a size that
+    /// suits the draws of the search may not profit from that (winner's curse).
+    #[must_use]
+    pub fn draw(&self, seeds: Seeds, period: u32) -> &Draw {
+        let slot = (period % self.outer_draws()) as usize;
+        let place = match seeds {
+            _ if self.draws.len() == 1 => 0,
+            Seeds::Search => 2 * slot,
+            Seeds::Certify(_) => 2 * slot + 1,
+        };
+        &self.draws[place]
+    }
+
+    /// The endpoint of a draw at a size.
+    #[must_use]
+    pub fn sized(&self, draw: &Draw, size: Size) -> EndpointSpec {
+        EndpointSpec { min_chunks: size.min, max_chunks: size.max, ..draw.endpoint.clone() }
+    }
+
+    /// The best estimate of the endpoint at a size.
+    #[must_use]
+    pub fn estimate(&self, size: Size) -> EndpointSpec {
         EndpointSpec { min_chunks: size.min, max_chunks: size.max, ..self.endpoint.clone() }
     }
 
@@ -116,14 +156,24 @@ impl<'a> World<'a> {
     /// When the level is out of range (an extreme `day_sigma`).
     pub fn period(&self, seeds: Seeds, period: u32) -> Result<Period, schedule::Error> {
         let seed = self.period_seed(seeds, period);
-        let main = if self.plan.day_sigma > 0.0 && !matches!(self.plan.demand, Arrivals::Closed { .. }) {
-            let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
-            let level = self.plan.growth * (self.plan.day_sigma * z).exp();
-            Schedule::for_demand(&self.plan.demand, self.workload, self.plan.period.nanos(), level, self.material, seed)?
-        } else {
-            self.prototype.reseeded(seed)
+        let lead_seed = seed.child("lead", 0);
+        if matches!(self.plan.demand, Arrivals::Closed { .. }) {
+            return Ok(Period { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed), lead_span: self.lead.span() });
+        }
+        let at_level = |level: f64, span: Nanos, seed: Seed| {
+            Schedule::for_demand(&self.plan.demand, self.workload, span, self.plan.growth * level, self.material, seed)
         };
-        Ok(Period { lead: self.lead.reseeded(seed.child("lead", 0)), main, lead_span: self.lead.span() })
+        let outer = self.draw(seeds, period).demand_level;
+        let day = if self.plan.day_sigma > 0.0 {
+            let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
+            (self.plan.day_sigma * z).exp()
+        } else {
+            1.0
+        };
+        let level = outer * day;
+        let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, self.plan.period.nanos(), seed)? };
+        let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, self.lead.span(), lead_seed)? };
+        Ok(Period { lead, main, lead_span: self.lead.span() })
     }
 }
 
@@ -276,6 +326,36 @@ mod tests {
         let first = |p: u32| world.period(Seeds::Search, p).unwrap().into_main().pop();
         assert_eq!(first(2), first(2));
         assert_ne!(first(2), first(3));
+    }
+
+    /// Search and certification share no draw, periods go through all of theirs in turn, and one draw is what there was without any.
+    #[test]
+    fn draws_are_dealt_in_turn_and_move_demand_and_law() {
+        let plan = tiny_plan();
+        let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(1)).unwrap();
+        assert_eq!(world.outer_draws(), 1);
+        assert_eq!(world.draw(Seeds::Search, 3), world.draw(Seeds::Certify(1), 8));
+        let uncertain = world.with_uncertainty(&Uncertainty { demand_error: 0.3, ..Uncertainty::default() }, 10);
+        assert_eq!(uncertain.outer_draws(), 10);
+        let levels = |seeds| (0..20).map(|p| uncertain.draw(seeds, p).demand_level).collect::<Vec<_>>();
+        let (search, certify) = (levels(Seeds::Search), levels(Seeds::Certify(0)));
+        assert_eq!(search[..10], search[10..]);
+        assert_eq!(certify, levels(Seeds::Certify(3)));
+        assert!(search.iter().all(|level| !certify.contains(level)));
+        let count = |world: &World<'_>, period| {
+            std::iter::from_fn({
+                let mut main = world.period(Seeds::Search, period).unwrap().into_main();
+                move || main.pop()
+            })
+            .count() as f64
+        };
+        for period in 0..10 {
+            // 1,200 requests expected at level one; six standard deviations.
+            let expected = 1200.0 * uncertain.draw(Seeds::Search, period).demand_level;
+            assert!((count(&uncertain, period) - expected).abs() < 6.0 * expected.sqrt());
+        }
+        assert_eq!(count(&world, 2), count(&world.with_uncertainty(&Uncertainty::default(), 40), 2));
     }
 
     #[test]
