@@ -1,5 +1,6 @@
 //! What the user asked for: the model of a scenario file, its check, and the `Experiment` in which nothing is left implicit.
 
+pub mod autoscaler;
 pub mod check;
 pub mod endpoint;
 pub mod experiment;

@@ -1,6 +1,6 @@
 //! The endpoint as a state machine: `offer`, `next_wakeup`, `advance`. It knows no clock; planning drives it in virtual time, `serve` in real time.
 
-mod autoscale;
+pub mod autoscale;
 pub mod bulk;
 pub mod endpoint;
 pub mod event;

@@ -65,6 +65,7 @@ fn specs() -> impl Strategy<Value = EndpointSpec> {
             lag: Lag::Lognormal { median: TimeSpan::millis(50), p95: TimeSpan::millis(200) },
             scale_down_delay: TimeSpan::millis(120),
             failure: Share(0.2),
+            ..Autoscaler::default()
         },
         ..EndpointSpec::default()
     })

@@ -1,5 +1,6 @@
 //! `[endpoint]`: the simulated endpoint: its step law, its chunks and its autoscaler.
 
+pub use super::autoscaler::{Autoscaler, Lag, ScaleMetric};
 use crate::base::units::{Share, TimeSpan, TokenRate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct EndpointSpec {
     pub embedding_normalised: bool,
     /// What one chunk is advertised to serve, input plus output tokens.
     pub chunk: TokenRate,
-    /// Chunks at least.
+    /// Chunks at least. With 0 the endpoint may go to sleep; the first request wakes it and waits for a chunk.
     pub min_chunks: u32,
     /// Chunks at most.
     pub max_chunks: u32,
@@ -101,65 +102,6 @@ pub enum Routing {
     /// To the replica with the fewest requests.
     #[default]
     LeastLoaded,
-}
-
-/// Target tracking with a delay: `desired = ceil(load / (target * per chunk))`, averaged over the window, decided every poll.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Autoscaler {
-    /// What is tracked.
-    pub metric: ScaleMetric,
-    /// Utilisation that is aimed at.
-    pub target: Share,
-    /// The load is averaged over this time.
-    pub window: TimeSpan,
-    /// Time between decisions.
-    pub poll: TimeSpan,
-    /// From the decision to a chunk that serves.
-    pub lag: Lag,
-    /// Load must stay low this long before a chunk is given back.
-    pub scale_down_delay: TimeSpan,
-    /// Share of scale-ups that fail for lack of capacity; tried again at the next decision after their lag.
-    pub failure: Share,
-}
-
-impl Default for Autoscaler {
-    fn default() -> Self {
-        Self {
-            metric: ScaleMetric::Tokens,
-            target: Share(0.8),
-            window: TimeSpan::secs(60),
-            poll: TimeSpan::secs(15),
-            lag: Lag::Fixed(TimeSpan::secs(300)),
-            scale_down_delay: TimeSpan::secs(600),
-            failure: Share(0.0),
-        }
-    }
-}
-
-/// What the autoscaler tracks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ScaleMetric {
-    /// Input plus output tokens per second of arriving requests, against the advertised chunk.
-    Tokens,
-    /// Requests in flight, against `max_batch`.
-    Concurrency,
-}
-
-/// Scale-up delay as a distribution.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Lag {
-    /// Always the same.
-    Fixed(TimeSpan),
-    /// Lognormal by its median and its 95th percentile.
-    Lognormal {
-        /// Half of the scale-ups are faster.
-        median: TimeSpan,
-        /// One in twenty is slower.
-        p95: TimeSpan,
-    },
-    /// Measured delays, drawn at random.
-    Empirical(Vec<TimeSpan>),
+    /// Two drawn at random, to the one with fewer requests.
+    PowerOfTwo,
 }

@@ -1,6 +1,6 @@
 //! `Endpoint`: admission and routing over replicas, 429, cancellation, scaling.
 
-use super::autoscale::{Change, Scaler};
+use super::autoscale::{self, Scaler};
 use super::event::{Admission, Detail, Event, Offer, ScaleEvent, State};
 use super::outbox::Outbox;
 use super::replica::{NEVER, Replica};
@@ -8,8 +8,10 @@ use super::routing::Balancer;
 use super::step::Law;
 use crate::base::rng::{Seed, Stream};
 use crate::base::time::Nanos;
-use crate::scenario::endpoint::{EndpointSpec, ScaleMetric};
+use crate::scenario::autoscaler::ScaleMetric;
+use crate::scenario::endpoint::EndpointSpec;
 use rand::RngExt;
+use std::collections::VecDeque;
 
 /// The simulated endpoint: replicas behind a balancer, and an autoscaler. It knows no clock: its driver tells it the time.
 ///
@@ -28,6 +30,8 @@ pub struct Endpoint {
     /// `Replica::open` of each.
     open: Vec<u32>,
     born: u64,
+    /// Requests that wait for the first chunk.
+    lobby: VecDeque<Offer>,
     balancer: Balancer,
     errors: Stream,
     outbox: Outbox,
@@ -48,6 +52,12 @@ struct Load {
 }
 
 impl Load {
+    /// `before` requests in flight became `after` at `now`.
+    fn change(&mut self, now: u64, before: u32, after: u32) {
+        self.upto(now);
+        self.in_flight = self.in_flight + u64::from(after) - u64::from(before);
+    }
+
     fn upto(&mut self, now: u64) {
         self.in_flight_s += self.in_flight as f64 * Nanos(now - self.last).as_secs_f64();
         self.last = now;
@@ -62,10 +72,27 @@ struct Paid {
 }
 
 impl Endpoint {
-    /// An endpoint at instant zero with `spec.min_chunks` chunks ready (one at least).
+    /// An endpoint at instant zero with `spec.min_chunks` chunks ready, or those that its schedule asks for then.
     #[must_use]
     pub fn new(spec: &EndpointSpec, seed: Seed, detail: Detail) -> Self {
-        let seed = seed.child("endpoint", 0);
+        let scaler = Scaler::new(spec, autoscale::endpoint_seed(seed));
+        Self::build(spec, seed, detail, autoscale::first_chunks(spec), scaler)
+    }
+
+    /// An endpoint whose chunks follow `path` (in order of time) and no policy: from each entry's instant on, `ready` chunks serve. An entry at
+    /// zero says how many serve first; without one that is as in [`Endpoint::new`]. Chunks that leave drain. With the path that
+    /// [`autoscale::path`] gives for the same seed and arrivals it does exactly what [`Endpoint::new`] does.
+    #[must_use]
+    pub fn prescribed(spec: &EndpointSpec, seed: Seed, detail: Detail, path: &[ScaleEvent]) -> Self {
+        let (first, later) = match path {
+            [first, later @ ..] if first.at == Nanos::ZERO => (first.ready, later),
+            _ => (autoscale::first_chunks(spec), path),
+        };
+        Self::build(spec, seed, detail, first, Some(Scaler::prescribed(later)))
+    }
+
+    fn build(spec: &EndpointSpec, seed: Seed, detail: Detail, chunks: u32, scaler: Option<Scaler>) -> Self {
+        let seed = autoscale::endpoint_seed(seed);
         let mut endpoint = Self {
             spec: spec.clone(),
             detail,
@@ -76,15 +103,16 @@ impl Endpoint {
             wakes: Vec::new(),
             open: Vec::new(),
             born: 0,
+            lobby: VecDeque::new(),
             balancer: Balancer::new(spec.routing, seed),
             errors: seed.stream("errors"),
             outbox: Outbox::new(spec.network.nanos()),
-            scaler: Scaler::new(spec, seed),
+            scaler,
             load: Load::default(),
             scale_log: Vec::new(),
             paid: Paid::default(),
         };
-        (0..spec.min_chunks.max(1)).for_each(|_| endpoint.add_replica());
+        (0..chunks).for_each(|_| endpoint.add_replica());
         endpoint.log_scale(0);
         endpoint
     }
@@ -92,7 +120,8 @@ impl Endpoint {
     /// Offers a request at `now`. The caller has advanced to `now` before.
     ///
     /// A request that could never run (input plus output beyond `kv_tokens`) is answered [`Admission::Failed`], like one drawn with
-    /// `error_share`. The balancer tries every replica before it answers 429.
+    /// `error_share`. The balancer tries every replica before it answers 429. Without a chunk as many requests as one queue holds wait for
+    /// the first.
     pub fn offer(&mut self, now: Nanos, offer: Offer) -> Admission {
         let need = u64::from(offer.input_tokens) + u64::from(offer.output_tokens.max(1));
         self.load.tokens += need as f64;
@@ -100,20 +129,44 @@ impl Endpoint {
         if drawn || need > self.spec.kv_tokens {
             return Admission::Failed;
         }
+        let is_accepted = if self.ready == 0 { self.wait(now.0, offer) } else { self.place(now.0, &offer) };
+        if is_accepted { Admission::Accepted } else { Admission::Throttled { retry_after: self.spec.retry_after.nanos() } }
+    }
+
+    /// Gives a request to a replica that serves; false if every queue is full.
+    fn place(&mut self, now: u64, offer: &Offer) -> bool {
         let first = self.balancer.choose(&self.open[..self.ready]);
         for i in (first..self.ready).chain(0..first) {
-            if self.replicas[i].offer(now.0, &offer) {
-                self.settle(i, now.0);
-                return Admission::Accepted;
+            if self.replicas[i].offer(now, offer) {
+                self.settle(i, now);
+                return true;
             }
         }
-        Admission::Throttled { retry_after: self.spec.retry_after.nanos() }
+        false
+    }
+
+    /// Lets a request wait for the first chunk and asks for one; false if too many wait already.
+    fn wait(&mut self, now: u64, offer: Offer) -> bool {
+        if self.scaler.as_mut().is_some_and(|scaler| scaler.is_woken(now)) {
+            self.log_scale(now);
+        }
+        let has_room = u64::try_from(self.lobby.len()).is_ok_and(|waiting| waiting < u64::from(self.spec.queue));
+        if has_room {
+            self.lobby.push_back(offer);
+            self.load.change(now, 0, 1);
+        }
+        has_room
     }
 
     /// Forgets an open request at `now`, wherever it is, and frees what it held: no more events for it. The caller has advanced to `now`
     /// before. An id that is not open is ignored.
     pub fn cancel(&mut self, now: Nanos, id: u64) {
         self.outbox.forget(id);
+        if let Some(i) = self.lobby.iter().position(|offer| offer.id == id) {
+            self.lobby.remove(i);
+            self.load.change(now.0, 1, 0);
+            return;
+        }
         let Some(i) = self.replicas.iter_mut().position(|r| r.cancel(now.0, id)) else {
             return;
         };
@@ -156,7 +209,7 @@ impl Endpoint {
             ready: count(self.ready),
             pending: self.pending(),
             running: count(self.replicas.iter().map(Replica::running).sum()),
-            waiting: count(self.replicas.iter().map(Replica::waiting).sum()),
+            waiting: count(self.lobby.len() + self.replicas.iter().map(Replica::waiting).sum::<usize>()),
         }
     }
 
@@ -206,8 +259,7 @@ impl Endpoint {
         self.wakes[i] = self.replicas[i].wake();
         let before = std::mem::replace(&mut self.open[i], open);
         if self.scaler.as_ref().is_some_and(|s| s.metric() == ScaleMetric::Concurrency) {
-            self.load.upto(now);
-            self.load.in_flight = self.load.in_flight + u64::from(open) - u64::from(before);
+            self.load.change(now, before, open);
         }
     }
 
@@ -229,22 +281,27 @@ impl Endpoint {
             ScaleMetric::Tokens => self.load.tokens,
             ScaleMetric::Concurrency => self.load.in_flight_s,
         };
-        match scaler.turn(total, ready) {
-            Change::None => return,
-            Change::Asked => {}
-            Change::Arrived(n) => {
-                self.pay(now);
-                (0..n).for_each(|_| self.add_replica());
-            }
-            Change::Remove(n) => {
-                // The youngest go first. Their requests run to their end, new ones go elsewhere.
-                for _ in 0..n {
-                    self.ready -= 1;
-                    self.retire(self.ready, now);
-                }
-            }
+        let Some(wanted) = scaler.turn(total, ready, !self.lobby.is_empty()) else { return };
+        if wanted > ready {
+            self.pay(now);
+            (ready..wanted).for_each(|_| self.add_replica());
+            self.admit_waiting(now);
+        }
+        // The youngest go first. Their requests run to their end, new ones go elsewhere.
+        for _ in wanted..ready {
+            self.ready -= 1;
+            self.retire(self.ready, now);
         }
         self.log_scale(now);
+    }
+
+    /// The first chunk is there: those who waited for it go in.
+    fn admit_waiting(&mut self, now: u64) {
+        while let Some(offer) = self.lobby.pop_front() {
+            self.load.change(now, 1, 0);
+            let is_placed = self.place(now, &offer);
+            debug_assert!(is_placed, "one queue holds all who wait");
+        }
     }
 
     fn add_replica(&mut self) {

@@ -31,8 +31,21 @@ impl Balancer {
                 let word = u128::from(self.stream.next_u64());
                 usize::try_from((word * open.len() as u128) >> 64).expect("below open.len()")
             }
+            Routing::PowerOfTwo => {
+                // Two different ones out of one word: one of all, and one of the others.
+                let word = self.stream.next_u64();
+                let one = scaled(word >> 32, open.len());
+                let step = 1 + scaled(word & 0xFFFF_FFFF, open.len().max(2) - 1);
+                let other = (one + step) % open.len();
+                if open[other] < open[one] { other } else { one }
+            }
         }
     }
+}
+
+/// A number below `n` out of 32 random bits.
+fn scaled(bits: u64, n: usize) -> usize {
+    usize::try_from((u128::from(bits) * n as u128) >> 32).expect("below n")
 }
 
 fn least(open: &[u32]) -> usize {
@@ -72,5 +85,20 @@ mod tests {
         let mut hits = [0_i32; 4];
         (0..4000).for_each(|_| hits[b.choose(&[0; 4])] += 1);
         assert!(hits.iter().all(|h| (h - 1000).abs() < 137), "{hits:?}");
+    }
+
+    /// Of n replicas with different numbers of requests the one of rank r (0 the fewest) is the better of two with probability
+    /// 2 (n - 1 - r) / (n (n - 1)); 12,000 draws, five standard deviations.
+    #[test]
+    fn power_of_two_takes_the_better_of_two_different_ones() {
+        let mut b = Balancer::new(Routing::PowerOfTwo, Seed(1));
+        let mut hits = [0.0_f64; 4];
+        (0..12_000).for_each(|_| hits[b.choose(&[30, 10, 20, 0])] += 1.0);
+        for (replica, rank) in [(3, 0.0), (1, 1.0), (2, 2.0), (0, 3.0)] {
+            let p = 2.0 * (3.0 - rank) / 12.0;
+            let bound = 5.0 * (12_000.0 * p * (1.0_f64 - p)).sqrt();
+            assert!((hits[replica] - 12_000.0 * p).abs() <= bound, "{hits:?}");
+        }
+        assert_eq!(b.choose(&[7]), 0, "one replica is all there is");
     }
 }
