@@ -245,6 +245,9 @@ pub struct PlanArgs {
     /// Fits the endpoint's model to these run or sweep folders instead of taking `[endpoint]`.
     #[arg(long, num_args = 1.., value_name = "RUN")]
     pub from: Vec<PathBuf>,
+    /// Takes the endpoint's model, with its uncertainty, from a model.json that `fit` or `plan` wrote.
+    #[arg(long, value_name = "MODEL", conflicts_with = "from")]
+    pub model: Option<PathBuf>,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,

@@ -14,6 +14,7 @@ use crate::report::{self as render, FitRow};
 use crate::scenario::endpoint::{EndpointSpec, StepLaw};
 use crate::scenario::experiment::Experiment;
 use crate::scenario::plan::Provenance;
+use crate::sim::fit::fitted::SCHEMA_VERSION;
 use crate::sim::fit::{self, FitFigure, FitInput, Fitted};
 use crate::workload::schedule::Material;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,27 @@ pub(crate) struct Model {
     pub(crate) runs: Vec<RunDocument>,
 }
 
+impl Model {
+    /// What model.json holds.
+    pub(crate) fn document(&self) -> Fitted {
+        self.fitted.clone().unwrap_or_else(|| Fitted::assumed(&self.spec))
+    }
+
+    /// The model of a model.json.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let wrong = |e: &dyn std::fmt::Display| {
+            Failure::new(Exit::Usage, format!("{}: {e}", path.display()))
+                .with_hint("expected model.json as written by `plimsoll fit` or `plan` of this version")
+        };
+        let fitted: Fitted = serde_json::from_slice(&files::read(path, "model", 64 << 20)?).map_err(|e| wrong(&e))?;
+        if fitted.schema_version != SCHEMA_VERSION {
+            return Err(wrong(&format!("model of version {}; this tool reads version {SCHEMA_VERSION}", fitted.schema_version)));
+        }
+        let source = if fitted.is_measured() { Provenance::Measured } else { Provenance::Assumed };
+        Ok(Self { spec: fitted.spec.clone(), source, fitted: Some(fitted), runs: Vec::new() })
+    }
+}
+
 /// Plans.
 pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
     let experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
@@ -38,7 +60,11 @@ pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
             .with_hint("scenarios/diurnal-plan.toml shows one: demand, chunk, price, promise"));
     }
     let recordings = scenario::material(&experiment, printer)?;
-    let model = if args.from.is_empty() { assumed(&experiment) } else { from_runs(&experiment, &args.from, printer)? };
+    let model = match &args.model {
+        Some(path) => Model::read(path)?,
+        None if args.from.is_empty() => assumed(&experiment),
+        None => from_runs(&experiment, &args.from, printer)?,
+    };
     let recommendation = recommend(&experiment, &model, &recordings.plan, printer)?;
     let folder = results::new_folder(&args.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
     write(&folder, &recommendation, &model, &Extras::default(), printer)?;
@@ -130,7 +156,7 @@ pub(crate) struct Extras {
 /// Writes plan.json, model.json, the request bodies, the page and the summary.
 pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: Printer) -> Result<(), Failure> {
     files::write(&folder.join("plan.json"), &json(plan)?)?;
-    files::write(&folder.join("model.json"), &json(&model.spec)?)?;
+    files::write(&folder.join("model.json"), &json(&model.document())?)?;
     files::write(&folder.join("create.json"), &json(&plan.create_body)?)?;
     files::write(&folder.join("resize.json"), &json(&plan.resize_body)?)?;
     files::write(&folder.join("summary.md"), render::markdown::plan(plan).as_bytes())?;

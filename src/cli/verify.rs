@@ -16,7 +16,6 @@ use crate::report::{FitRow, terminal};
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{Arrivals, RateFn};
-use crate::scenario::plan::Provenance;
 use crate::scenario::workload::Lengths;
 use crate::sim::endpoint::Endpoint;
 use crate::sim::event::Detail;
@@ -51,13 +50,10 @@ pub(crate) fn run(args: &VerifyArgs, printer: Printer) -> Outcome {
 fn read_plan(path: &Path) -> Result<(Recommendation, Model), Failure> {
     let folder = if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
     let file = if path.is_dir() { folder.join("plan.json") } else { path.to_owned() };
-    let parse = |e: serde_json::Error, file: &Path| {
-        Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()))
-    };
-    let plan: Recommendation = serde_json::from_slice(&files::read(&file, "plan", 256 << 20)?).map_err(|e| parse(e, &file))?;
+    let wrong = |e: serde_json::Error| Failure::new(Exit::Usage, format!("{}: not written by this version of `plimsoll plan`: {e}", file.display()));
+    let plan: Recommendation = serde_json::from_slice(&files::read(&file, "plan", 256 << 20)?).map_err(wrong)?;
     let model_file = folder.join("model.json");
-    let spec: EndpointSpec = serde_json::from_slice(&files::read(&model_file, "model", 1 << 20)?).map_err(|e| parse(e, &model_file))?;
-    Ok((plan, Model { spec, source: Provenance::Measured, fitted: None, runs: Vec::new() }))
+    Ok((plan, Model::read(&model_file)?))
 }
 
 /// The experiment at the plan's largest size and its busiest interval of the replayed period (a few minutes): if the promise holds anywhere by a hair, it is there.

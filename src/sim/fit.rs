@@ -4,6 +4,7 @@
 //! endpoint's cap, budget and key-value size are stands in the `base` that the caller gives. Predictions are promised, not parameters: `a` and `b` trade off where the batch hardly
 //! varies, `b` and `d` where contexts are alike; the condition number says so.
 
+pub mod fitted;
 mod replay;
 mod solve;
 mod windows;
@@ -13,8 +14,7 @@ use crate::base::time::Nanos;
 use crate::base::units::TimeSpan;
 use crate::record::request::RequestRecord;
 use crate::scenario::endpoint::{EndpointSpec, StepLaw};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+pub use fitted::{FitFigure, FitQuality, Fitted, Multipliers, Observed};
 
 /// Windows of gaps that a regression needs at least.
 const MIN_WINDOWS: usize = 40;
@@ -30,57 +30,6 @@ pub struct FitInput<'a> {
     pub offered: Vec<f64>,
     /// Batch cap, prefill budget, key-value size, queue: known or assumed. Its step law and network are not looked at.
     pub base: &'a EndpointSpec,
-}
-
-/// The law found, and how well it repeats what was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Fitted {
-    /// `base` with the step law and the network time found.
-    pub spec: EndpointSpec,
-    /// Measured beside predicted.
-    pub quality: FitQuality,
-}
-
-/// How well the law repeats what was measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FitQuality {
-    /// Every figure compared.
-    pub rows: Vec<FitFigure>,
-    /// Median of the absolute relative errors.
-    pub median_error: f64,
-    /// Largest of them.
-    pub largest_error: f64,
-    /// Condition number of the regression with unit columns.
-    pub condition: f64,
-    /// Windows of gaps used.
-    pub windows: u32,
-    /// Requests that ended well, over all steps.
-    pub requests: u32,
-    /// What the data could not tell.
-    pub warnings: Vec<String>,
-}
-
-/// One figure, measured and predicted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FitFigure {
-    /// Load step, from 1.
-    pub step: u32,
-    /// `TTFT`, `TPOT` or `E2E`, from the send instant.
-    pub metric: String,
-    /// `p50` or `p90`.
-    pub percentile: String,
-    /// Measured, milliseconds.
-    pub measured_ms: f64,
-    /// Predicted by replaying the same requests, milliseconds.
-    pub predicted_ms: f64,
-}
-
-impl FitFigure {
-    /// `predicted / measured - 1`.
-    #[must_use]
-    pub fn error(&self) -> f64 {
-        self.predicted_ms / self.measured_ms.max(1e-9) - 1.0
-    }
 }
 
 /// Why there is no fit.
@@ -125,7 +74,7 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
     let spec = spec_of(input.base, &best);
     let condition = solve::condition(&windows);
     let warnings = warnings(input, condition);
-    Ok(Fitted { spec, quality: quality(rows, condition, windows.len(), requests, warnings) })
+    Ok(Fitted { quality: quality(rows, condition, windows.len(), requests, warnings), assumed: Vec::new(), ..Fitted::assumed(&spec) })
 }
 
 /// `base` with the law of `p`; a fitted law is exact, so its noise is zero.
@@ -147,6 +96,7 @@ fn quality(rows: Vec<FitFigure>, condition: f64, windows: usize, requests: usize
         windows: count(windows),
         requests: count(requests),
         warnings,
+        ..FitQuality::default()
     }
 }
 
