@@ -11,6 +11,7 @@ pub mod recorder;
 pub mod recover;
 pub mod series;
 pub mod slo;
+pub mod step_change;
 pub mod summary;
 pub mod tokens;
 pub mod validity;
