@@ -46,7 +46,8 @@ fn scenario(lag: &str, peak: &str) -> Scenario {
     });
     let mut scenario: Scenario = serde_json::from_value(value).expect("the scenario is well formed");
     let ns = |n| TimeSpan(plimsoll::base::time::Nanos(n));
-    scenario.endpoint.step = StepLaw { base: ns(20_000_000), per_sequence: ns(1_000_000), per_prefill_token: ns(600_000), per_context_token: ns(0) };
+    scenario.endpoint.step =
+        StepLaw { base: ns(20_000_000), per_sequence: ns(1_000_000), per_prefill_token: ns(600_000), per_context_token: ns(0), ..StepLaw::default() };
     scenario
 }
 

@@ -6,7 +6,7 @@ use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Share, TimeSpan, TokenRate};
 use plimsoll::record::request::{Phase, RequestRecord};
-use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, Lag, Routing, ScaleMetric, StepLaw};
+use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, KvPolicy, Lag, PrefixHit, Routing, ScaleMetric, StepLaw};
 use plimsoll::serve::driver::{Command, Live};
 use plimsoll::sim::endpoint::Endpoint;
 use plimsoll::sim::event::{Admission, Detail, EventKind, Offer, ScaleEvent};
@@ -36,38 +36,50 @@ fn us(us: u64) -> TimeSpan {
 
 /// Small endpoints in which every limit is hit: batch, memory, queue, budget, scaling.
 fn specs() -> impl Strategy<Value = EndpointSpec> {
-    let step = (0_u64..3_000, 0_u64..300, 0_u64..20, 0_u64..400).prop_map(|(a, b, c, d)| StepLaw {
+    let law = (0_u64..3_000, 0_u64..300, 0_u64..20, 0_u64..400, 0_u64..20_000, prop_oneof![3 => Just(1.0), 1 => 1.0_f64..8.0]);
+    let step = law.prop_map(|(a, b, c, d, e, curvature)| StepLaw {
         base: us(a),
         per_sequence: us(b),
         per_prefill_token: us(c),
         per_context_token: TimeSpan(Nanos(d)),
+        prefill_growth: TimeSpan(Nanos(e)),
+        curvature,
     });
     let limits = (1_u32..200, 1_u32..12, 60_u64..1_500, 0_u32..6, 0_u64..4_000);
+    let features =
+        (prop_oneof![Just(KvPolicy::Reserve), Just(KvPolicy::Preempt)], 0.0_f64..0.2, prop_oneof![3 => Just(1_u32), 1 => 2_u32..5], 0.0_f64..1.0);
     let chunks = (1_u32..4, 0_u32..3, prop_oneof![Just(Routing::Random), Just(Routing::RoundRobin), Just(Routing::LeastLoaded)], any::<bool>());
-    (step, limits, chunks).prop_map(|(step, (prefill_budget, max_batch, kv_tokens, queue, network), (min, more, routing, by_tokens))| EndpointSpec {
-        step,
-        prefill_budget,
-        max_batch,
-        kv_tokens,
-        queue,
-        network: us(network),
-        noise: 0.0,
-        error_share: Share(0.05),
-        chunk: TokenRate(2_000.0),
-        min_chunks: min,
-        max_chunks: min + more,
-        routing,
-        autoscaler: Autoscaler {
-            metric: if by_tokens { ScaleMetric::Tokens } else { ScaleMetric::Concurrency },
-            target: Share(0.5),
-            window: TimeSpan::millis(100),
-            poll: TimeSpan::millis(30),
-            lag: Lag::Lognormal { median: TimeSpan::millis(50), p95: TimeSpan::millis(200) },
-            scale_down_delay: TimeSpan::millis(120),
-            failure: Share(0.2),
-            ..Autoscaler::default()
-        },
-        ..EndpointSpec::default()
+    (step, limits, chunks, features).prop_map(|(step, limits, (min, more, routing, by_tokens), (kv_policy, watermark, tokens_per_step, hits))| {
+        let (prefill_budget, max_batch, kv_tokens, queue, network) = limits;
+        EndpointSpec {
+            step,
+            kv_policy,
+            kv_watermark: Share(watermark),
+            tokens_per_step,
+            prefix_hit: PrefixHit { requests: Share(hits), prompt: Share(0.5) },
+            prefill_budget,
+            max_batch,
+            kv_tokens,
+            queue,
+            network: us(network),
+            noise: 0.0,
+            error_share: Share(0.05),
+            chunk: TokenRate(2_000.0),
+            min_chunks: min,
+            max_chunks: min + more,
+            routing,
+            autoscaler: Autoscaler {
+                metric: if by_tokens { ScaleMetric::Tokens } else { ScaleMetric::Concurrency },
+                target: Share(0.5),
+                window: TimeSpan::millis(100),
+                poll: TimeSpan::millis(30),
+                lag: Lag::Lognormal { median: TimeSpan::millis(50), p95: TimeSpan::millis(200) },
+                scale_down_delay: TimeSpan::millis(120),
+                failure: Share(0.2),
+                ..Autoscaler::default()
+            },
+            ..EndpointSpec::default()
+        }
     })
 }
 
@@ -123,7 +135,7 @@ proptest! {
         prop_assert_eq!(exact_scale, scale);
         prop_assert_eq!(exact_paid, paid);
         for r in exact.iter().filter(|r| r.is_ok()) {
-            prop_assert_eq!(r.chunks.len(), r.output_asked as usize);
+            prop_assert_eq!(r.chunks.iter().map(|c| c.tokens).sum::<u32>(), r.output_asked);
             let gaps: u64 = r.chunks.iter().map(|c| c.gap).sum();
             prop_assert_eq!(Some(r.first_token.unwrap() + Nanos(gaps)), r.last_token);
         }
@@ -155,6 +167,8 @@ proptest! {
     /// forall single replicas: the replica equals an iteration-by-iteration account of the same rules written out plainly
     #[test]
     fn a_replica_equals_the_rules_written_plainly(spec in specs(), list in arrivals()) {
+        let step = StepLaw { prefill_growth: us(0), curvature: 1.0, ..spec.step };
+        let spec = EndpointSpec { step, kv_policy: KvPolicy::Reserve, tokens_per_step: 1, prefix_hit: PrefixHit::default(), ..spec };
         let spec = EndpointSpec { min_chunks: 1, max_chunks: 1, network: us(0), error_share: Share(0.0), queue: 10_000, kv_tokens: 1_500, ..spec };
         let list = List(list.0.into_iter().map(|a| Arrival { shared_tokens: 0, ..a }).collect());
         let patience = Patience { total: Nanos::from_secs(100_000), first_byte: Nanos::from_secs(100_000) };

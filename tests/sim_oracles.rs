@@ -103,7 +103,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 /// b = c = d = 0, batch 1, fixed lengths: W_q = rho / (2 mu (1 - rho)).
 #[test]
 fn batch_one_and_fixed_lengths_is_m_d_1() {
-    let step = StepLaw { base: us(1000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0) };
+    let step = StepLaw { base: us(1000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0), ..StepLaw::default() };
     let output = 20_u32;
     let service = 0.020;
     for rho in [0.5, 0.8] {
@@ -119,7 +119,7 @@ fn batch_one_and_fixed_lengths_is_m_d_1() {
 #[test]
 fn batch_c_and_geometric_lengths_is_m_m_c() {
     let (a, c, tokens) = (0.001, 8_u32, 100.0);
-    let step = StepLaw { base: us(1000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0) };
+    let step = StepLaw { base: us(1000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0), ..StepLaw::default() };
     for rho in [0.7, 0.9] {
         let n = 400_000;
         let mu = 1.0 / (a * tokens);
@@ -138,7 +138,8 @@ fn batch_c_and_geometric_lengths_is_m_m_c() {
 /// Mean iteration a / (1 - rho), rho = lambda (b E[o] + c E[p] + d E[o p + o^2 / 2]); every token waits one of them.
 #[test]
 fn tpot_follows_the_mean_field() {
-    let step = StepLaw { base: us(10_000), per_sequence: us(200), per_prefill_token: us(20), per_context_token: TimeSpan(Nanos(100)) };
+    let step =
+        StepLaw { base: us(10_000), per_sequence: us(200), per_prefill_token: us(20), per_context_token: TimeSpan(Nanos(100)), ..StepLaw::default() };
     let (p, o, n) = (500_u32, 200_u32, 60_000);
     let (pf, of) = (f64::from(p), f64::from(o));
     let work = 200e-6 * of + 20e-6 * pf + 100e-9 * (of * pf + of * of / 2.0);
@@ -185,7 +186,7 @@ fn a_slow_autoscaler_needs_the_headroom_of_the_ramp() {
     let (mu, target, window, poll, lag) = (1000.0, 0.5, 20.0, 5.0, 100.0);
     let delay = window / 2.0 + poll + lag;
     // 10 tokens a request (5 in, 5 out), served in 10 ms: 1,000 tok/s.
-    let step = StepLaw { base: us(2000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0) };
+    let step = StepLaw { base: us(2000), per_sequence: us(0), per_prefill_token: us(0), per_context_token: us(0), ..StepLaw::default() };
     let spec = EndpointSpec {
         chunk: TokenRate(mu),
         min_chunks: 1,

@@ -66,6 +66,7 @@ fn specs() -> impl Strategy<Value = EndpointSpec> {
                 per_sequence: TimeSpan(Nanos::from_micros(50)),
                 per_prefill_token: TimeSpan(Nanos::from_micros(5)),
                 per_context_token: TimeSpan(Nanos(100)),
+                ..StepLaw::default()
             },
             max_batch: 8,
             queue: 6,

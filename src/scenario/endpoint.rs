@@ -15,8 +15,17 @@ pub struct EndpointSpec {
     pub prefill_budget: u32,
     /// Sequences decoding at once on one replica, at most.
     pub max_batch: u32,
-    /// Key-value cache of one replica in tokens; a sequence reserves input plus output before it starts.
+    /// Key-value cache of one replica in tokens; input plus output of a request must fit.
     pub kv_tokens: u64,
+    /// What a request must find free in the key-value cache before it starts.
+    pub kv_policy: KvPolicy,
+    /// With `kv_policy = "preempt"`: share of the cache that stays free when a request starts beside others.
+    pub kv_watermark: Share,
+    /// Prompts found in a prefix cache that others filled.
+    pub prefix_hit: PrefixHit,
+    /// Tokens that a decoding sequence gets from one iteration, in one chunk (speculative decoding); its first and its last chunk may hold
+    /// fewer.
+    pub tokens_per_step: u32,
     /// Requests waiting on one replica, at most; more are answered 429.
     pub queue: u32,
     /// `Retry-After` of a 429, whole seconds on the wire.
@@ -52,6 +61,10 @@ impl Default for EndpointSpec {
             prefill_budget: 2048,
             max_batch: 64,
             kv_tokens: 131_072,
+            kv_policy: KvPolicy::default(),
+            kv_watermark: Share(0.01),
+            prefix_hit: PrefixHit::default(),
+            tokens_per_step: 1,
             queue: 256,
             retry_after: TimeSpan::secs(1),
             network: TimeSpan::millis(2),
@@ -69,8 +82,9 @@ impl Default for EndpointSpec {
     }
 }
 
-/// Duration of one iteration: `base + per_sequence * B + per_prefill_token * P + per_context_token * K`, with B sequences decoding,
-/// P prompt tokens in the iteration and K tokens of context over the decoding sequences.
+/// Duration of one iteration: `(base^q + w^q)^(1/q)` with the curvature q and the work
+/// `w = per_sequence * B + per_prefill_token * P + per_context_token * K + prefill_growth * P * x / 1000`: B sequences decoding, P prompt
+/// tokens in the iteration, K tokens of context over the decoding sequences, x the mean context before each of those prompt tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepLaw {
@@ -82,13 +96,47 @@ pub struct StepLaw {
     pub per_prefill_token: TimeSpan,
     /// d: each token of context of the decoding sequences.
     pub per_context_token: TimeSpan,
+    /// e: what a prompt token takes longer for every 1,000 tokens of context before it. A part of a prompt from position s to s + m counts
+    /// m tokens with s + m/2 tokens before each.
+    pub prefill_growth: TimeSpan,
+    /// q, 1 to 100: 1 adds `base` and work, a large q takes the larger of them (roofline).
+    pub curvature: f64,
 }
 
 impl Default for StepLaw {
     fn default() -> Self {
         let ns = |n| TimeSpan(crate::base::time::Nanos(n));
-        Self { base: TimeSpan::millis(12), per_sequence: ns(250_000), per_prefill_token: ns(60_000), per_context_token: ns(150) }
+        Self {
+            base: TimeSpan::millis(12),
+            per_sequence: ns(250_000),
+            per_prefill_token: ns(60_000),
+            per_context_token: ns(150),
+            prefill_growth: ns(0),
+            curvature: 1.0,
+        }
     }
+}
+
+/// What a request must find free in the key-value cache before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KvPolicy {
+    /// Input plus output: a sequence that started is never stopped.
+    #[default]
+    Reserve,
+    /// Its prompt and the watermark. When decoding fills the cache, the newest sequences lose what they have in it, wait before all others,
+    /// and compute prompt and tokens so far once more. Tokens that were sent are not sent again.
+    Preempt,
+}
+
+/// Prompts found in a prefix cache that others filled: drawn for each request on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrefixHit {
+    /// Share of requests that find the beginning of their prompt.
+    pub requests: Share,
+    /// Which share of the prompt they find, in whole blocks of 16 tokens.
+    pub prompt: Share,
 }
 
 /// How requests are spread over replicas.

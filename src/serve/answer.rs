@@ -129,28 +129,41 @@ impl Frames {
         self.buffer.len()
     }
 
-    /// Token `index` of a choice; the first of a chat is led by the role.
-    pub(super) fn token(&mut self, choice: u32, index: u32) {
-        if index == 0 && self.answer.task == Task::Chat {
+    /// Tokens `from` and following of a choice in one event, in two where the reasoning ends; the first of a chat is led by the role.
+    pub(super) fn tokens(&mut self, choice: u32, from: u32, count: u32) {
+        let to = from.saturating_add(count);
+        let visible = self.answer.reasoning.clamp(from, to);
+        for (from, to) in [(from, visible), (visible, to)] {
+            if from < to {
+                self.chunk(choice, from, to);
+            }
+        }
+    }
+
+    fn chunk(&mut self, choice: u32, from: u32, to: u32) {
+        if from == 0 && self.answer.task == Task::Chat {
             self.event(choice, r#""delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null"#);
         }
         let answer = &self.answer;
-        let (space, word) = words::token(answer.voice(choice), index);
         let logprobs = match answer.logprobs {
-            Some(top) if index >= answer.reasoning => answer.logprobs_of(choice, index, index + 1, top).to_string(),
+            Some(top) if from >= answer.reasoning => answer.logprobs_of(choice, from, to, top).to_string(),
             _ => "null".to_owned(),
         };
-        let space = if index == answer.reasoning { "" } else { space };
-        let channel = if index < answer.reasoning { "reasoning_content" } else { "content" };
+        let channel = if from < answer.reasoning { "reasoning_content" } else { "content" };
         let buffer = &mut self.buffer;
         buffer.push_str(&self.head);
         // Writing into a String cannot fail.
         let _ = match answer.task {
-            Task::Chat => {
-                write!(buffer, r#"{{"index":{choice},"delta":{{"{channel}":"{space}{word}"}},"logprobs":{logprobs},"finish_reason":null}}]}}"#)
-            }
-            _ => write!(buffer, r#"{{"index":{choice},"text":"{space}{word}","logprobs":{logprobs},"finish_reason":null}}]}}"#),
+            Task::Chat => write!(buffer, r#"{{"index":{choice},"delta":{{"{channel}":""#),
+            _ => write!(buffer, r#"{{"index":{choice},"text":""#),
         };
+        for index in from..to {
+            let (space, word) = words::token(answer.voice(choice), index);
+            buffer.push_str(if index == answer.reasoning { "" } else { space });
+            buffer.push_str(word);
+        }
+        let close = if answer.task == Task::Chat { "\"}" } else { "\"" };
+        let _ = write!(buffer, r#"{close},"logprobs":{logprobs},"finish_reason":null}}]}}"#);
         buffer.push_str("\n\n");
     }
 
@@ -198,7 +211,7 @@ mod tests {
 
     fn events(task: Task) -> Vec<Value> {
         let mut frames = Frames::new(answer(task));
-        (0..6).for_each(|i| frames.token(0, i));
+        (0..6).for_each(|i| frames.tokens(0, i, 1));
         frames.finish(0);
         frames.end();
         let text = String::from_utf8(frames.take().to_vec()).unwrap();

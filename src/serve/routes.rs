@@ -175,7 +175,8 @@ async fn drain(tickets: &mut Tickets, first: Delivery) -> Result<(), Refusal> {
     let mut next = Some(first);
     while let Some(delivery) = next {
         match delivery.kind {
-            EventKind::FirstToken | EventKind::Token => tickets.counters.produced(1),
+            EventKind::FirstToken => tickets.counters.produced(1),
+            EventKind::Tokens(n) => tickets.counters.produced(n.into()),
             EventKind::Done => {
                 tickets.open -= 1;
                 if tickets.open == 0 {

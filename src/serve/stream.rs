@@ -58,12 +58,8 @@ impl TokenStream {
 
     fn write(&mut self, delivery: Delivery) {
         match delivery.kind {
-            EventKind::FirstToken | EventKind::Token => {
-                let count = &mut self.counts[delivery.choice as usize];
-                self.frames.token(delivery.choice, *count);
-                *count += 1;
-                self.tickets.counters.produced(1);
-            }
+            EventKind::FirstToken => self.tokens(delivery.choice, 1),
+            EventKind::Tokens(n) => self.tokens(delivery.choice, n),
             EventKind::Done => {
                 self.frames.finish(delivery.choice);
                 self.tickets.open -= 1;
@@ -72,6 +68,13 @@ impl TokenStream {
                 }
             }
         }
+    }
+
+    fn tokens(&mut self, choice: u32, tokens: u32) {
+        let count = &mut self.counts[choice as usize];
+        self.frames.tokens(choice, *count, tokens);
+        *count += tokens;
+        self.tickets.counters.produced(tokens.into());
     }
 }
 

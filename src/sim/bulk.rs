@@ -194,7 +194,7 @@ impl<E: FnMut(&Ended) -> bool> Client<'_, E> {
         let slot = u32::try_from(event.id).expect("ids are slots");
         match event.kind {
             EventKind::FirstToken => self.slots[slot as usize].first = Some(event.at.0),
-            EventKind::Token => {}
+            EventKind::Tokens(_) => {}
             EventKind::Done => return self.close(slot, event.at.0, How::Ok),
         }
         true

@@ -34,12 +34,19 @@ pub struct Endpoint {
     lobby: VecDeque<Offer>,
     balancer: Balancer,
     errors: Stream,
+    offers: u64,
     outbox: Outbox,
     scaler: Option<Scaler>,
     load: Load,
     scale_log: Vec<ScaleEvent>,
     paid: Paid,
 }
+
+/// Prefix caches keep whole blocks of this many tokens.
+pub(super) const CACHE_BLOCK: u32 = 16;
+
+/// One more than the largest word of a draw.
+const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
 
 /// What the autoscaler tracks, summed since zero.
 #[derive(Debug, Default)]
@@ -106,6 +113,7 @@ impl Endpoint {
             lobby: VecDeque::new(),
             balancer: Balancer::new(spec.routing, seed),
             errors: seed.stream("errors"),
+            offers: 0,
             outbox: Outbox::new(spec.network.nanos()),
             scaler,
             load: Load::default(),
@@ -123,6 +131,7 @@ impl Endpoint {
     /// `error_share`. The balancer tries every replica before it answers 429. Without a chunk as many requests as one queue holds wait for
     /// the first.
     pub fn offer(&mut self, now: Nanos, offer: Offer) -> Admission {
+        let offer = self.with_prefix_hit(offer);
         let need = u64::from(offer.input_tokens) + u64::from(offer.output_tokens.max(1));
         self.load.tokens += need as f64;
         let drawn = self.spec.error_share.0 > 0.0 && self.errors.random::<f64>() < self.spec.error_share.0;
@@ -156,6 +165,18 @@ impl Endpoint {
             self.load.change(now, 0, 1);
         }
         has_room
+    }
+
+    /// What the offer finds in the prefix cache by itself or by the draw for its number, whichever is more.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32 is a u32")]
+    fn with_prefix_hit(&mut self, offer: Offer) -> Offer {
+        let hit = self.spec.prefix_hit;
+        self.offers += 1;
+        if hit.requests.0 <= 0.0 || self.seed.child("prefix hit", self.offers).0 as f64 >= hit.requests.0 * TWO_POW_64 {
+            return offer;
+        }
+        let found = (f64::from(offer.input_tokens) * hit.prompt.0) as u32 / CACHE_BLOCK * CACHE_BLOCK;
+        Offer { cached_tokens: offer.cached_tokens.max(found), ..offer }
     }
 
     /// Forgets an open request at `now`, wherever it is, and frees what it held: no more events for it. The caller has advanced to `now`

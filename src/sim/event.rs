@@ -54,8 +54,8 @@ pub struct Event {
 pub enum EventKind {
     /// Its first token reached the client.
     FirstToken,
-    /// A further token reached the client (only with [`Detail::Tokens`]).
-    Token,
+    /// A chunk of further tokens reached the client, so many of them (only with [`Detail::Tokens`]).
+    Tokens(u32),
     /// Its last token reached the client at this instant; no more events. Comes after that token's own event.
     Done,
 }

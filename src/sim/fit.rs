@@ -80,7 +80,8 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
 /// `base` with the law of `p`; a fitted law is exact, so its noise is zero.
 fn spec_of(base: &EndpointSpec, p: &Parameters) -> EndpointSpec {
     let span = |ns: f64| TimeSpan(Nanos::from_secs_f64(ns.max(0.0) / 1e9));
-    let step = StepLaw { base: span(p[0]), per_sequence: span(p[1]), per_prefill_token: span(p[2]), per_context_token: span(p[3]) };
+    let step =
+        StepLaw { base: span(p[0]), per_sequence: span(p[1]), per_prefill_token: span(p[2]), per_context_token: span(p[3]), ..StepLaw::default() };
     EndpointSpec { step, network: span(p[4]), noise: 0.0, ..base.clone() }
 }
 
@@ -133,7 +134,13 @@ mod tests {
 
     fn truth() -> EndpointSpec {
         let ns = |n| TimeSpan(Nanos(n));
-        let step = StepLaw { base: ns(14_000_000), per_sequence: ns(600_000), per_prefill_token: ns(90_000), per_context_token: ns(400) };
+        let step = StepLaw {
+            base: ns(14_000_000),
+            per_sequence: ns(600_000),
+            per_prefill_token: ns(90_000),
+            per_context_token: ns(400),
+            ..StepLaw::default()
+        };
         EndpointSpec { step, noise: 0.02, network: TimeSpan::millis(3), ..EndpointSpec::default() }
     }
 

@@ -1,17 +1,21 @@
-//! One replica: continuous batching with prefill budget, batch cap and key-value reservation.
+//! One replica: continuous batching with prefill budget, batch cap and a key-value cache that is reserved or preempted.
 
 use super::event::{Detail, EventKind, Offer};
 use super::outbox::Outbox;
 use super::step::{Composition, Law, Segment};
-use crate::scenario::endpoint::EndpointSpec;
+use crate::scenario::endpoint::{EndpointSpec, KvPolicy};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// One replica. Time is in nanoseconds; [`Replica::wake`] is the instant at which [`Replica::turn`] is due.
 ///
-/// A request reserves a place in the batch and its key-value tokens as soon as both are free, in order of arrival; from then on it is
+/// A request takes a place in the batch and its key-value tokens as soon as both are free, in order of arrival; from then on it is
 /// running. Its prompt takes what the decoding sequences leave of the budget of each iteration, again in order of arrival. An iteration
 /// that begins at instant t includes what arrived up to and including t.
+///
+/// Key-value tokens, reserved: input plus output. Preempted: prompt plus one at first, then the context as it grows. A request starts if the
+/// cache, at the end of the iteration under way, holds its prompt and the next tokens of the decoding sequences, and the watermark unless
+/// it is alone. Before an iteration whose tokens do not fit, the newest sequences go back to the front of the queue, never the last one.
 #[derive(Debug)]
 pub(super) struct Replica {
     law: Law,
@@ -19,6 +23,9 @@ pub(super) struct Replica {
     budget: u64,
     max_batch: usize,
     kv_tokens: u64,
+    /// With preemption: tokens of the cache that stay free when a request starts beside others.
+    watermark: Option<u64>,
+    tokens_per_step: u32,
     queue: usize,
     sequences: Vec<Sequence>,
     free: Vec<u32>,
@@ -32,8 +39,10 @@ pub(super) struct Replica {
     decoding: BinaryHeap<Reverse<u64>>,
     /// Context tokens of `decoding` at the start of the segment.
     context: u64,
-    /// Key-value tokens reserved by running sequences.
+    /// Key-value tokens reserved by running sequences; with preemption by `prompts` alone.
     reserved: u64,
+    /// Requests that took a place in the batch.
+    started: u64,
     /// Iterations over at the start of the segment.
     iterations: u64,
     segment: Segment,
@@ -43,11 +52,17 @@ pub(super) struct Replica {
 #[derive(Clone, Copy, Debug)]
 struct Sequence {
     id: u64,
+    /// Which of the requests that took a place in the batch.
+    number: u64,
+    /// Prompt tokens, and tokens made before it was preempted.
     input: u32,
+    /// Tokens that it still makes after those.
     output: u32,
     /// Prompt tokens that still need prefill.
     prompt_left: u32,
     place: Place,
+    /// Its first token was made.
+    begun: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +89,19 @@ impl Sequence {
         u64::from(self.input) + u64::from(self.output)
     }
 
+    /// Iterations that it decodes after its prefill, when each makes `tokens` tokens.
+    fn steps(&self, tokens: u32) -> u32 {
+        if tokens == 1 { self.output - 1 } else { (self.output - 1).div_ceil(tokens) }
+    }
+
     /// Context when `iterations` are over, for a decoding sequence whose last token comes at iteration `last`.
-    fn context_at(&self, iterations: u64, last: u64) -> u64 {
-        self.kv_tokens() - (last - iterations)
+    fn context_at(&self, iterations: u64, last: u64, tokens: u32) -> u64 {
+        u64::from(self.input) + 1 + u64::from(tokens) * (u64::from(self.steps(tokens)) - (last - iterations))
+    }
+
+    /// Tokens of its chunk when `iterations` are over.
+    fn chunk(&self, iterations: u64, last: u64, tokens: u32) -> u32 {
+        if iterations < last { tokens } else { self.output - 1 - tokens * (self.steps(tokens) - 1) }
     }
 }
 
@@ -90,6 +115,8 @@ impl Replica {
             budget: u64::from(spec.prefill_budget.max(1)),
             max_batch: capped(spec.max_batch.max(1)),
             kv_tokens: spec.kv_tokens,
+            watermark: (spec.kv_policy == KvPolicy::Preempt).then(|| watermark(spec)),
+            tokens_per_step: spec.tokens_per_step.max(1),
             queue: capped(spec.queue),
             sequences: Vec::new(),
             free: Vec::new(),
@@ -99,6 +126,7 @@ impl Replica {
             decoding: BinaryHeap::new(),
             context: 0,
             reserved: 0,
+            started: 0,
             iterations: 0,
             segment: Segment::default(),
             wake: NEVER,
@@ -127,15 +155,21 @@ impl Replica {
 
     /// Takes a request at `now`; false if its queue is full. The caller has turned it up to `now`.
     pub(super) fn offer(&mut self, now: u64, offer: &Offer) -> bool {
-        let output = offer.output_tokens.max(1);
-        let need = u64::from(offer.input_tokens) + u64::from(output);
-        let starts = self.waiting.is_empty() && self.has_room(need);
+        let sequence = Sequence {
+            id: offer.id,
+            number: 0,
+            input: offer.input_tokens,
+            output: offer.output_tokens.max(1),
+            // Even a prompt that is cached as a whole needs its last token computed.
+            prompt_left: offer.input_tokens.saturating_sub(offer.cached_tokens).max(1),
+            place: Place::Waiting,
+            begun: false,
+        };
+        let starts = self.waiting.is_empty() && self.has_room(self.claim(&sequence), self.context_by(now));
         if !starts && self.waiting.len() >= self.queue {
             return false;
         }
-        // Even a prompt that is cached as a whole needs its last token computed.
-        let prompt_left = offer.input_tokens.saturating_sub(offer.cached_tokens).max(1);
-        let slot = self.insert(Sequence { id: offer.id, input: offer.input_tokens, output, prompt_left, place: Place::Waiting });
+        let slot = self.insert(sequence);
         if starts {
             self.start(slot);
             self.changed(now);
@@ -151,7 +185,9 @@ impl Replica {
         let at = self.segment.at(step);
         if self.every_token && step > self.segment.done {
             for Reverse(key) in &self.decoding {
-                out.push(at, self.sequences[slot_of(*key)].id, EventKind::Token);
+                let sequence = &self.sequences[slot_of(*key)];
+                let tokens = sequence.chunk(self.iterations + step, key >> SLOT_BITS, self.tokens_per_step);
+                out.push(at, sequence.id, EventKind::Tokens(tokens));
             }
         }
         self.segment.done = step;
@@ -176,15 +212,15 @@ impl Replica {
                 self.cut_prefill(now, index);
                 self.prompts.retain(not_this);
                 self.prompt_tokens -= u64::from(sequence.prompt_left);
-                self.reserved -= sequence.kv_tokens();
+                self.reserved -= self.claim(&sequence);
             }
             Place::Decoding => {
                 self.stop_decoding(now, index);
-                self.reserved -= sequence.kv_tokens();
+                self.leave(&sequence);
             }
         }
         self.release(index);
-        self.start_waiting();
+        self.start_waiting(self.context_by(now));
         self.changed(now);
         true
     }
@@ -203,26 +239,93 @@ impl Replica {
         self.free.push(u32::try_from(index).expect("an index that came from a u32 slot"));
     }
 
-    fn has_room(&self, need: u64) -> bool {
-        self.running() < self.max_batch && need <= self.kv_tokens.saturating_sub(self.reserved)
+    /// Key-value tokens that a sequence needs to start.
+    fn claim(&self, sequence: &Sequence) -> u64 {
+        if self.watermark.is_some() { u64::from(sequence.input) + 1 } else { sequence.kv_tokens() }
+    }
+
+    /// Frees the key-value tokens of a sequence that does not decode any more, beside its context.
+    fn leave(&mut self, sequence: &Sequence) {
+        if self.watermark.is_none() {
+            self.reserved -= sequence.kv_tokens();
+        }
+    }
+
+    /// Tokens by which the decoding sequences grow in an iteration.
+    fn growth(&self) -> u64 {
+        self.decoding.len() as u64 * u64::from(self.tokens_per_step)
+    }
+
+    /// Context of the decoding sequences at the end of the iteration under way at `now`; looked at with preemption only.
+    fn context_by(&self, now: u64) -> u64 {
+        if self.watermark.is_none() || self.wake == NEVER || self.begins(now) {
+            return self.context;
+        }
+        let over = self.segment.boundary_from(now).max(self.segment.done);
+        self.context + over * self.segment.batch * u64::from(self.tokens_per_step) - self.segment.leaving
+    }
+
+    /// Whether a sequence that needs `claim` may start, beside decoding sequences with `context`.
+    fn has_room(&self, claim: u64, context: u64) -> bool {
+        if self.running() >= self.max_batch {
+            return false;
+        }
+        let taken = match self.watermark {
+            None => self.reserved,
+            Some(_) if self.running() == 0 => 0,
+            Some(watermark) => self.reserved + context + self.growth() + watermark,
+        };
+        claim <= self.kv_tokens.saturating_sub(taken)
     }
 
     fn start(&mut self, slot: u32) {
+        self.reserved += self.claim(&self.sequences[slot as usize]);
         let sequence = &mut self.sequences[slot as usize];
         sequence.place = Place::Prompt;
-        self.reserved += sequence.kv_tokens();
+        sequence.number = self.started;
+        self.started += 1;
         self.prompt_tokens += u64::from(sequence.prompt_left);
         self.prompts.push_back(slot);
     }
 
-    fn start_waiting(&mut self) {
+    fn start_waiting(&mut self, context: u64) {
         while let Some(&slot) = self.waiting.front() {
-            if !self.has_room(self.sequences[slot as usize].kv_tokens()) {
+            if !self.has_room(self.claim(&self.sequences[slot as usize]), context) {
                 break;
             }
             self.waiting.pop_front();
             self.start(slot);
         }
+    }
+
+    /// Between two iterations: takes the newest sequences out until the next tokens of the others fit.
+    fn preempt(&mut self) {
+        while self.running() > 1 && self.reserved + self.context + self.growth() > self.kv_tokens {
+            let slot = self.prompts.pop_back().unwrap_or_else(|| self.stop_newest());
+            let claim = self.claim(&self.sequences[slot as usize]);
+            let sequence = &mut self.sequences[slot as usize];
+            if sequence.place == Place::Prompt {
+                self.reserved -= claim;
+                self.prompt_tokens -= u64::from(sequence.prompt_left);
+            }
+            sequence.place = Place::Waiting;
+            sequence.prompt_left = sequence.input.max(1);
+            self.waiting.push_front(slot);
+        }
+    }
+
+    /// Takes the decoding sequence out that started last; what it made is part of its prompt from now on.
+    fn stop_newest(&mut self) -> u32 {
+        let newest = self.decoding.iter().map(|Reverse(key)| *key).max_by_key(|key| self.sequences[slot_of(*key)].number);
+        let key = newest.expect("more than one sequence runs, and no prompt");
+        self.decoding.retain(|Reverse(other)| *other != key);
+        let sequence = &mut self.sequences[slot_of(key)];
+        let context = sequence.context_at(self.iterations, key >> SLOT_BITS, self.tokens_per_step);
+        self.context -= context;
+        let made = u32::try_from(context - u64::from(sequence.input)).expect("fewer than its output tokens, a u32");
+        sequence.input += made;
+        sequence.output -= made;
+        u32::try_from(key & SLOT_MASK).expect("a slot has 24 bits")
     }
 
     /// The composition changed at `now`: forms the iteration that begins now anew, or lets the segment end at the next boundary.
@@ -277,20 +380,23 @@ impl Replica {
         });
         let sequence = &self.sequences[index];
         if self.begins(now) {
-            self.context -= sequence.context_at(self.iterations, last);
+            self.context -= sequence.context_at(self.iterations, last, self.tokens_per_step);
         } else {
             self.cut(now);
-            self.segment.leaving += self.sequences[index].context_at(self.iterations + self.segment.len, last);
+            self.segment.leaving += self.sequences[index].context_at(self.iterations + self.segment.len, last, self.tokens_per_step);
         }
     }
 
     /// The end of a segment at `at`: last tokens, first tokens, new sequences, and the next segment.
     fn close(&mut self, at: u64, out: &mut Outbox) {
         self.iterations += self.segment.len;
-        self.context = self.context + self.segment.len * self.segment.batch - self.segment.leaving;
+        self.context = self.context + self.segment.len * self.segment.batch * u64::from(self.tokens_per_step) - self.segment.leaving;
         self.finish(at, out);
         self.prefill(at, out);
-        self.start_waiting();
+        if self.watermark.is_some() {
+            self.preempt();
+        }
+        self.start_waiting(self.context);
         self.form(at);
     }
 
@@ -302,8 +408,8 @@ impl Replica {
             self.decoding.pop();
             let index = slot_of(key);
             let sequence = self.sequences[index];
-            self.context -= sequence.kv_tokens();
-            self.reserved -= sequence.kv_tokens();
+            self.context -= sequence.context_at(self.iterations, self.iterations, self.tokens_per_step);
+            self.leave(&sequence);
             self.release(index);
             out.push(at, sequence.id, EventKind::Done);
         }
@@ -322,36 +428,77 @@ impl Replica {
                 return;
             }
             tokens -= left;
-            sequence.prompt_left = 0;
-            let sequence = *sequence;
             self.prompts.pop_front();
+            self.begin_decoding(at, slot, out);
+        }
+    }
+
+    /// The prompt of a sequence is complete: its next token is there.
+    fn begin_decoding(&mut self, at: u64, slot: u32, out: &mut Outbox) {
+        let sequence = &mut self.sequences[slot as usize];
+        sequence.prompt_left = 0;
+        let begun = std::mem::replace(&mut sequence.begun, true);
+        let sequence = *sequence;
+        if !begun {
             out.push(at, sequence.id, EventKind::FirstToken);
-            if sequence.output == 1 {
-                self.reserved -= sequence.kv_tokens();
-                self.release(index);
-                out.push(at, sequence.id, EventKind::Done);
-            } else {
-                self.sequences[index].place = Place::Decoding;
-                self.context += u64::from(sequence.input) + 1;
-                let last = self.iterations + u64::from(sequence.output) - 1;
-                self.decoding.push(Reverse(last << SLOT_BITS | u64::from(slot)));
+        } else if self.every_token {
+            out.push(at, sequence.id, EventKind::Tokens(1));
+        }
+        if self.watermark.is_some() {
+            self.reserved -= self.claim(&sequence);
+        }
+        if sequence.output == 1 {
+            self.leave(&sequence);
+            self.release(slot as usize);
+            out.push(at, sequence.id, EventKind::Done);
+        } else {
+            self.sequences[slot as usize].place = Place::Decoding;
+            self.context += u64::from(sequence.input) + 1;
+            let last = self.iterations + u64::from(sequence.steps(self.tokens_per_step));
+            self.decoding.push(Reverse(last << SLOT_BITS | u64::from(slot)));
+        }
+    }
+
+    /// Twice the tokens of context before each of the next `prefill` prompt tokens, summed: `m (2 s + m)` for a part from s to s + m.
+    fn prefill_context(&self, prefill: u64) -> u64 {
+        let (mut left, mut sum) = (prefill, 0_u64);
+        for &slot in &self.prompts {
+            let sequence = &self.sequences[slot as usize];
+            let part = left.min(u64::from(sequence.prompt_left));
+            let before = u64::from(sequence.input.max(1) - sequence.prompt_left);
+            sum = sum.saturating_add(part.saturating_mul(2 * before + part));
+            left -= part;
+            if left == 0 {
+                break;
             }
         }
+        sum
     }
 
     /// The segment that begins at `now`; idle if there is nothing to do.
     fn form(&mut self, now: u64) {
         let batch = self.decoding.len() as u64;
         let prefill = self.prompt_tokens.min(self.budget.saturating_sub(batch));
-        let len = self.decoding.peek().map_or(1, |Reverse(key)| (key >> SLOT_BITS) - self.iterations);
         if batch + prefill == 0 {
             self.wake = NEVER;
             return;
         }
-        let composition = Composition { batch, prefill, context: self.context, len, iteration: self.iterations };
-        self.segment = Segment::new(&self.law, now, composition);
+        let mut len = self.decoding.peek().map_or(1, |Reverse(key)| (key >> SLOT_BITS) - self.iterations);
+        if self.watermark.is_some() && self.running() > 1 && batch > 0 {
+            // Until the next iteration would not fit.
+            len = len.min(self.kv_tokens.saturating_sub(self.reserved + self.context) / self.growth()).max(1);
+        }
+        let prefill_context = if prefill > 0 && self.law.prefill_grows() { self.prefill_context(prefill) } else { 0 };
+        let composition = Composition { batch, prefill, prefill_context, context: self.context, len, iteration: self.iterations };
+        self.segment.begin(&self.law, now, composition);
         self.wake = self.segment.at(self.next_step());
     }
+}
+
+/// Tokens of the watermark, rounded down.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u64 that is not negative")]
+fn watermark(spec: &EndpointSpec) -> u64 {
+    (spec.kv_tokens as f64 * spec.kv_watermark.0) as u64
 }
 
 fn slot_of(key: u64) -> usize {

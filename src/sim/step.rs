@@ -6,13 +6,19 @@ use rand::distr::Distribution;
 use rand_distr::StandardNormal;
 use std::sync::Arc;
 
-/// `a + b B + c P + d K` with all coefficients in whole nanoseconds: sums are exact, so that it does not matter in how many steps they are taken.
+/// `(a^q + w^q)^(1/q)` with the work `w = b B + c P + d K + e P x / 1000`, all coefficients in whole nanoseconds. The work and the duration are
+/// whole nanoseconds too, so that sums are exact and it does not matter in how many steps they are taken.
 #[derive(Clone, Debug)]
 pub(super) struct Law {
     base: u64,
     per_sequence: u64,
     per_prefill_token: u64,
     per_context_token: u64,
+    prefill_growth: u64,
+    /// Tokens that each decoding sequence gets from an iteration.
+    tokens_per_step: u64,
+    /// q, if it is not 1.
+    curvature: Option<f64>,
     noise: Option<Noise>,
 }
 
@@ -30,7 +36,7 @@ const FACTORS: usize = 2048;
 /// Binary digits of a factor after the point: a millionth, which is finer than any noise. Whole numbers are fast to multiply.
 const FRACTION_BITS: u32 = 20;
 
-/// Iterations with noise that are looked at ahead.
+/// Iterations with noise or curvature that are looked at ahead: their durations have no sum in closed form.
 const AHEAD: usize = 16;
 
 impl Law {
@@ -41,6 +47,9 @@ impl Law {
             per_sequence: spec.step.per_sequence.nanos().0,
             per_prefill_token: spec.step.per_prefill_token.nanos().0,
             per_context_token: spec.step.per_context_token.nanos().0,
+            prefill_growth: spec.step.prefill_growth.nanos().0,
+            tokens_per_step: u64::from(spec.tokens_per_step.max(1)),
+            curvature: (spec.step.curvature > 1.0).then_some(spec.step.curvature),
             noise: (spec.noise > 0.0).then(|| Noise { factors: factors(spec.noise, seed), key: seed.child("replica", 0).0 }),
         }
     }
@@ -51,15 +60,40 @@ impl Law {
         Self { noise: self.noise.as_ref().map(|n| Noise { factors: Arc::clone(&n.factors), key }), ..*self }
     }
 
-    /// Nanoseconds of an iteration before noise, at least 1 so that time goes on.
-    fn duration(&self, batch: u64, prefill: u64, context: u64) -> u64 {
-        self.base
-            .saturating_add(self.per_sequence.saturating_mul(batch))
-            .saturating_add(self.per_prefill_token.saturating_mul(prefill))
-            .saturating_add(self.per_context_token.saturating_mul(context))
-            .max(1)
+    /// Whether the work depends on the context before prompt tokens.
+    pub(super) fn prefill_grows(&self) -> bool {
+        self.prefill_growth > 0
+    }
+
+    /// Nanoseconds of work in an iteration, rounded down.
+    fn work(&self, now: &Composition) -> u64 {
+        let work = self
+            .per_sequence
+            .saturating_mul(now.batch)
+            .saturating_add(self.per_prefill_token.saturating_mul(now.prefill))
+            .saturating_add(self.per_context_token.saturating_mul(now.context));
+        if self.prefill_growth == 0 {
+            return work;
+        }
+        let growth = u128::from(self.prefill_growth) * u128::from(now.prefill_context) / (2 * PER_CONTEXT);
+        work.saturating_add(u64::try_from(growth).unwrap_or(u64::MAX))
+    }
+
+    /// Nanoseconds of an iteration with this work before noise, to the nearest, at least 1 so that time goes on.
+    fn duration(&self, work: u64) -> u64 {
+        let Some(q) = self.curvature else { return self.base.saturating_add(work).max(1) };
+        let (large, small) = (self.base.max(work) as f64, self.base.min(work) as f64);
+        // The larger one taken out: no power overflows.
+        let ratio = small / large.max(1.0);
+        let duration = if q == 2.0 { large * (1.0 + ratio * ratio).sqrt() } else { large * (1.0 + ratio.powf(q)).powf(q.recip()) };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; the cast saturates")]
+        let whole = duration.round() as u64;
+        whole.max(1)
     }
 }
+
+/// Tokens of context for which `prefill_growth` is given.
+const PER_CONTEXT: u128 = 1_000;
 
 impl Noise {
     fn applied(&self, exact: u64, iteration: u64) -> u64 {
@@ -86,7 +120,7 @@ fn factors(deviation: f64, seed: Seed) -> Arc<[u32]> {
     draws.iter().map(|x| ((1.0 + (x - mean) * deviation / spread).max(0.01) * one).round() as u32).collect()
 }
 
-/// Consecutive iterations of one composition. Without noise iteration k (from 0) takes `first + k slope`.
+/// Consecutive iterations of one composition. Without noise and curvature iteration k (from 0) takes `first + k slope`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segment {
     /// When it began, nanoseconds.
@@ -103,8 +137,10 @@ pub(super) struct Segment {
     pub(super) prefill: u64,
     /// Context tokens, at its end, of sequences cancelled in it.
     pub(super) leaving: u64,
-    /// With noise: the ends of its iterations.
-    ends: Option<[u64; AHEAD]>,
+    /// Whether `ends` says when iterations are over.
+    looked_ahead: bool,
+    /// With noise or curvature: the ends of its iterations.
+    ends: [u64; AHEAD],
 }
 
 /// What runs in a segment.
@@ -114,6 +150,8 @@ pub(super) struct Composition {
     pub(super) batch: u64,
     /// Prompt tokens of the first iteration.
     pub(super) prefill: u64,
+    /// Twice the tokens of context before each of those prompt tokens, summed; not looked at unless the law's prefill grows.
+    pub(super) prefill_context: u64,
     /// Context tokens of the decoding sequences at the start.
     pub(super) context: u64,
     /// Iterations until the next last token.
@@ -123,33 +161,37 @@ pub(super) struct Composition {
 }
 
 impl Segment {
-    /// The segment that begins at `start`; it ends early where it has to look ahead too far.
-    pub(super) fn new(law: &Law, start: u64, now: Composition) -> Self {
-        let len = if now.prefill > 0 { 1 } else { now.len };
-        let first = law.duration(now.batch, now.prefill, now.context);
-        // Every decoding sequence has one more token of context in each iteration.
-        let slope = law.per_context_token.saturating_mul(now.batch);
-        let mut segment = Self { start, first, slope, len, done: 0, batch: now.batch, prefill: now.prefill, leaving: 0, ends: None };
-        if let Some(noise) = &law.noise {
-            segment.len = len.min(AHEAD as u64);
-            let mut ends = [u64::MAX; AHEAD];
+    /// Becomes the segment that begins at `start`; it ends early where it has to look ahead too far.
+    pub(super) fn begin(&mut self, law: &Law, start: u64, now: Composition) {
+        let work = law.work(&now);
+        self.start = start;
+        self.first = law.duration(work);
+        // Every decoding sequence has more context in each iteration.
+        let growth = law.per_context_token.saturating_mul(now.batch * law.tokens_per_step);
+        self.slope = growth;
+        self.len = if now.prefill > 0 { 1 } else { now.len };
+        self.done = 0;
+        self.batch = now.batch;
+        self.prefill = now.prefill;
+        self.leaving = 0;
+        self.looked_ahead = law.noise.is_some() || (law.curvature.is_some() && self.len > 1);
+        if self.looked_ahead {
+            self.len = self.len.min(AHEAD as u64);
             let mut at = start;
-            for (k, end) in (0..segment.len).zip(&mut ends) {
-                at = at.saturating_add(noise.applied(first.saturating_add(slope.saturating_mul(k)), now.iteration + k));
+            for (k, end) in (0..self.len).zip(&mut self.ends) {
+                let exact = law.duration(work.saturating_add(growth.saturating_mul(k)));
+                at = at.saturating_add(law.noise.as_ref().map_or(exact, |n| n.applied(exact, now.iteration + k)));
                 *end = at;
             }
-            segment.ends = Some(ends);
         }
-        segment
     }
 
-    /// The instant at which `m` of its iterations are over; without noise `start + m first + slope m (m - 1) / 2`.
+    /// The instant at which `m` (at most `len`) of its iterations are over; in closed form `start + m first + slope m (m - 1) / 2`.
     pub(super) fn at(&self, m: u64) -> u64 {
-        match &self.ends {
-            None => self.start.saturating_add(self.span(m)),
-            Some(_) if m == 0 => self.start,
-            Some(ends) => usize::try_from(m - 1).ok().and_then(|k| ends.get(k)).copied().unwrap_or(u64::MAX),
+        if !self.looked_ahead {
+            return self.start.saturating_add(self.span(m));
         }
+        if m == 0 { self.start } else { usize::try_from(m - 1).ok().and_then(|k| self.ends.get(k)).copied().unwrap_or(u64::MAX) }
     }
 
     fn span(&self, m: u64) -> u64 {
@@ -159,7 +201,7 @@ impl Segment {
 
     /// The number of iterations that are over at the first boundary not before `now`; 1 to `len`.
     pub(super) fn boundary_from(&self, now: u64) -> u64 {
-        if self.ends.is_some() {
+        if self.looked_ahead {
             return (1..self.len).find(|m| self.at(*m) >= now).unwrap_or(self.len.max(1));
         }
         let past = now.saturating_sub(self.start);
@@ -191,6 +233,7 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::units::TimeSpan;
     use proptest::prelude::*;
 
     proptest! {
@@ -205,6 +248,21 @@ mod tests {
         }
     }
 
+    /// q = 1 adds base and work, q = 100 takes the larger, q = 2 is a right angle; nothing overflows.
+    #[test]
+    fn curvature_goes_from_the_sum_to_the_larger() {
+        let law = |curvature| {
+            let mut spec = EndpointSpec::default();
+            spec.step.base = TimeSpan::millis(3);
+            spec.step.curvature = curvature;
+            Law::new(&spec, Seed(1))
+        };
+        let ms = 1_000_000;
+        assert_eq!([1.0, 2.0, 100.0].map(|q| law(q).duration(4 * ms)), [7 * ms, 5 * ms, 4 * ms]);
+        assert_eq!(law(3.0).duration(u64::MAX), u64::MAX);
+        assert_eq!(law(7.5).duration(0), 3 * ms);
+    }
+
     /// E[factor] = 1 and sd[factor] = noise, within four standard errors of 20,000 iterations.
     #[test]
     fn noise_has_mean_one_and_the_deviation_asked_for() {
@@ -212,7 +270,11 @@ mod tests {
         let law = Law::new(&spec, Seed(3)).of_replica(Seed(3), 2);
         let exact = spec.step.base.nanos().0 as f64;
         let n = 20_000_u32;
-        let one = |iteration| Segment::new(&law, 0, Composition { batch: 0, prefill: 0, context: 0, len: 1, iteration }).at(1);
+        let one = |iteration| {
+            let mut segment = Segment::default();
+            segment.begin(&law, 0, Composition { batch: 0, prefill: 0, prefill_context: 0, context: 0, len: 1, iteration });
+            segment.at(1)
+        };
         let draws: Vec<f64> = (0..u64::from(n)).map(|i| one(i) as f64 / exact).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);
         let sd = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n)).sqrt();

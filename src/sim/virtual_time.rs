@@ -1,6 +1,6 @@
 //! The loop: next of arrival, wake-up, timeout; schedule in, records out.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{CACHE_BLOCK, Endpoint};
 use super::event::{Admission, Detail, Event, EventKind, Offer, ScaleEvent};
 use crate::base::time::Nanos;
 use crate::record::outcome::Outcome;
@@ -51,9 +51,6 @@ pub struct Simulated {
     /// How many requests there were.
     pub requests: u64,
 }
-
-/// Prefix caches keep whole blocks of this many tokens.
-const CACHE_BLOCK: u32 = 16;
 
 /// Runs the schedule against the endpoint in virtual time; `sink` gets one record a request, when its end is known.
 ///
@@ -230,9 +227,9 @@ impl Client {
         match event.kind {
             EventKind::FirstToken => {
                 open.first = Some(event.at);
-                open.token(event.at, self.detail, reasoning_share);
+                open.tokens(event.at, 1, self.detail, reasoning_share);
             }
-            EventKind::Token => open.token(event.at, self.detail, reasoning_share),
+            EventKind::Tokens(n) => open.tokens(event.at, n, self.detail, reasoning_share),
             EventKind::Done => {
                 if self.detail == Detail::Requests {
                     open.infer_tokens(event.at, reasoning_share);
@@ -318,12 +315,12 @@ impl From<Refused> for Ending {
 }
 
 impl Open {
-    fn token(&mut self, at: Nanos, detail: Detail, reasoning_share: f64) {
+    fn tokens(&mut self, at: Nanos, tokens: u32, detail: Detail, reasoning_share: f64) {
         if detail == Detail::Tokens {
             let gap = if self.tokens == 0 { 0 } else { at.since(self.last).0 };
-            self.chunks.push(ChunkStamp { gap, tokens: 1 });
+            self.chunks.push(ChunkStamp { gap, tokens });
         }
-        self.tokens += 1;
+        self.tokens += tokens;
         self.last = at;
         if self.first_content.is_none() && self.tokens > reasoning_tokens(self.arrival.output_tokens, reasoning_share) {
             self.first_content = Some(at);

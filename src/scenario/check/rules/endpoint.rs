@@ -12,11 +12,13 @@ pub(super) fn judge(judge: &mut Judge<'_>, spec: &EndpointSpec) {
         ("endpoint.max_batch", spec.max_batch),
         ("endpoint.embedding_dimension", spec.embedding_dimension),
         ("endpoint.min_chunks", spec.min_chunks),
+        ("endpoint.tokens_per_step", spec.tokens_per_step),
     ] {
         judge.at_least(key, value.into(), 1);
     }
     judge.at_least("endpoint.kv_tokens", spec.kv_tokens, 1);
     judge.within("endpoint.noise", spec.noise, 0.0, 1.0);
+    judge.expect(spec.kv_watermark.0 < 1.0, "endpoint.kv_watermark", "a watermark that leaves no room", "a share below 100%, e.g. \"1%\"");
     judge.expect(spec.chunk.0 > 0.0, "endpoint.chunk", "a chunk that serves nothing", "a rate above zero, e.g. \"1580 tok/s\"");
     // A decoding sequence takes one token of the budget: a smaller budget would starve prompts for ever.
     let message = format!("prefill_budget = {} leaves nothing for prompts beside max_batch = {} sequences", spec.prefill_budget, spec.max_batch);
@@ -37,6 +39,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, spec: &EndpointSpec) {
 /// An iteration must take time, or virtual time would stand still.
 fn step(judge: &mut Judge<'_>, law: &StepLaw) {
     judge.positive_span("endpoint.step.base", law.base);
+    judge.within("endpoint.step.curvature", law.curvature, 1.0, 100.0);
 }
 
 /// Also for the autoscaler of a plan.
