@@ -95,6 +95,8 @@ fn finish(source: &Source<'_>, mut faults: Vec<Marked>) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::units::{Share, TimeSpan};
+    use crate::scenario::autoscaler::{Autoscaler, ScaleMetric};
     use crate::scenario::target::HttpVersion;
     use proptest::prelude::*;
 
@@ -168,6 +170,24 @@ mod tests {
                 "[endpoint.autoscaler]\nlag = { lognormal = { median = \"5min\", p95 = \"1min\" } }",
                 "5:46 endpoint.autoscaler.lag.lognormal.p95: p95 = 1min is below the median 5min",
             ),
+            (
+                "[endpoint.autoscaler]\npolicy = { knative = { panic_threshold = 0.5 } }",
+                "5:42 endpoint.autoscaler.policy.knative.panic_threshold: 0.5 is out of range",
+            ),
+            (
+                "[endpoint.autoscaler]\npolicy = { hpa = { tolerance = \"100%\" } }",
+                "5:32 endpoint.autoscaler.policy.hpa.tolerance: no load is ever too low",
+            ),
+            ("[endpoint.autoscaler]\npolicy = { keda = { polling = \"0s\" } }", "5:31 endpoint.autoscaler.policy.keda.polling: no time at all"),
+            (
+                "[endpoint]\nmax_chunks = 2\nautoscaler = { policy = { units = {} } }",
+                "5:14 endpoint.max_chunks: without bursts there are never more than min_chunks = 1",
+            ),
+            (
+                "[endpoint.autoscaler]\nschedule = [{ from = \"8h\", to = \"25h\", min_chunks = 2 }]",
+                "5:33 endpoint.autoscaler.schedule.0.to: 25h is beyond the day",
+            ),
+            ("[endpoint]\nmin_chunks = 0\nmax_chunks = 0", "6:14 endpoint.max_chunks: an endpoint that never serves"),
             ("[workload]\nmin_input = 9\nmax_input = 8", "6:13 workload.max_input: max_input = 8 is below min_input = 9"),
             (
                 "[workload]\nlengths = { empirical = {} }",
@@ -219,6 +239,18 @@ mod tests {
         assert!(found[0].starts_with("5:21 plan.demand.closed: a closed loop slows down"), "{found:#?}");
         assert_eq!(found[1], "7:37 plan.price.next: USD and EUR cannot be added");
         assert_eq!(found[2], "8:26 plan.promise.confidence: certainty cannot be had from a sample");
+    }
+
+    /// Keys of an autoscaler that are left out take what its policy has by default, and what is written stays.
+    #[test]
+    fn a_policy_brings_its_own_defaults() {
+        let scaler = |text: &str| run_with(&format!("{LEAST}[endpoint.autoscaler]\n{text}\n"), &[]).unwrap().scenario.endpoint.autoscaler;
+        assert_eq!(scaler("target = \"80%\""), Autoscaler::default());
+        let knative = scaler("policy = { knative = {} }\nwindow = \"30s\"");
+        assert_eq!((knative.metric, knative.target, knative.one_change_at_a_time), (ScaleMetric::Concurrency, Share(0.7), false));
+        assert_eq!([knative.window, knative.poll, knative.scale_down_delay], [30, 2, 0].map(TimeSpan::secs));
+        let hpa = scaler("policy = { hpa = { tolerance = \"5%\" } }\nmetric = \"concurrency\"");
+        assert_eq!((hpa.metric, hpa.poll, hpa.scale_down_delay), (ScaleMetric::Concurrency, TimeSpan::secs(15), TimeSpan::secs(300)));
     }
 
     /// A typing error in one place hides nothing in another, and what was told once is not told again as missing.

@@ -1,5 +1,6 @@
 //! What a scenario of the right shape may still not say: numbers out of range, and sections that contradict each other.
 
+mod autoscaler;
 mod endpoint;
 mod load;
 mod plan;

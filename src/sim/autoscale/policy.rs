@@ -1,7 +1,7 @@
 //! `Policy`: how many chunks an autoscaler wants at a poll; and target tracking.
 
-use super::kubernetes::{Keda, PodAutoscaler};
 use super::knative::PanicAutoscaler;
+use super::kubernetes::{Keda, PodAutoscaler};
 use super::meter::Meter;
 use super::units::ModelUnits;
 use crate::scenario::autoscaler::{Autoscaler, Policy as Rule};

@@ -49,7 +49,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
     judge.expect(plan.chunk.size.0 > 0.0, "plan.chunk.size", "a chunk that serves nothing", "a rate above zero, e.g. \"1580 tok/s\"");
     judge.at_least("plan.max_chunks", plan.max_chunks.into(), 1);
     judge.expect(plan.max_chunks <= 10_000, "plan.max_chunks", format!("{} is too many", plan.max_chunks), "10000 at most");
-    super::endpoint::autoscaler(judge, "plan.autoscaler", &plan.autoscaler);
+    super::autoscaler::judge(judge, "plan.autoscaler", &plan.autoscaler);
     price(judge, &plan.price);
     promise(judge, plan);
     for (key, value) in [("endpoint", &plan.entity.endpoint), ("name", &plan.entity.name), ("version", &plan.entity.version)] {
