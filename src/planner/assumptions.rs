@@ -84,7 +84,14 @@ fn autoscaler(world: &World<'_>) -> String {
         ScaleMetric::Tokens => "tokens/s",
         ScaleMetric::Concurrency => "requests in flight",
     };
-    format!("{} of {metric} over {}, decided every {}, down after {}", percent(policy.target.0), policy.window, policy.poll, policy.scale_down_delay)
+    format!(
+        "{}, {} of {metric} over {}, decided every {}, down after {}",
+        policy.policy.label(),
+        percent(policy.target.0),
+        policy.window,
+        policy.poll,
+        policy.scale_down_delay
+    )
 }
 
 fn mean_lengths(demand: &Demand) -> (f64, f64) {

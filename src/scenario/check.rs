@@ -170,24 +170,6 @@ mod tests {
                 "[endpoint.autoscaler]\nlag = { lognormal = { median = \"5min\", p95 = \"1min\" } }",
                 "5:46 endpoint.autoscaler.lag.lognormal.p95: p95 = 1min is below the median 5min",
             ),
-            (
-                "[endpoint.autoscaler]\npolicy = { knative = { panic_threshold = 0.5 } }",
-                "5:42 endpoint.autoscaler.policy.knative.panic_threshold: 0.5 is out of range",
-            ),
-            (
-                "[endpoint.autoscaler]\npolicy = { hpa = { tolerance = \"100%\" } }",
-                "5:32 endpoint.autoscaler.policy.hpa.tolerance: no load is ever too low",
-            ),
-            ("[endpoint.autoscaler]\npolicy = { keda = { polling = \"0s\" } }", "5:31 endpoint.autoscaler.policy.keda.polling: no time at all"),
-            (
-                "[endpoint]\nmax_chunks = 2\nautoscaler = { policy = { units = {} } }",
-                "5:14 endpoint.max_chunks: without bursts there are never more than min_chunks = 1",
-            ),
-            (
-                "[endpoint.autoscaler]\nschedule = [{ from = \"8h\", to = \"25h\", min_chunks = 2 }]",
-                "5:33 endpoint.autoscaler.schedule.0.to: 25h is beyond the day",
-            ),
-            ("[endpoint]\nmin_chunks = 0\nmax_chunks = 0", "6:14 endpoint.max_chunks: an endpoint that never serves"),
             ("[workload]\nmin_input = 9\nmax_input = 8", "6:13 workload.max_input: max_input = 8 is below min_input = 9"),
             (
                 "[workload]\nlengths = { empirical = {} }",
@@ -239,6 +221,33 @@ mod tests {
         assert!(found[0].starts_with("5:21 plan.demand.closed: a closed loop slows down"), "{found:#?}");
         assert_eq!(found[1], "7:37 plan.price.next: USD and EUR cannot be added");
         assert_eq!(found[2], "8:26 plan.promise.confidence: certainty cannot be had from a sample");
+    }
+
+    #[test]
+    fn autoscalers_that_make_no_sense_are_refused_where_it_stands() {
+        let after_least = [
+            (
+                "[endpoint.autoscaler]\npolicy = { knative = { panic_threshold = 0.5 } }",
+                "5:42 endpoint.autoscaler.policy.knative.panic_threshold: 0.5 is out of range",
+            ),
+            (
+                "[endpoint.autoscaler]\npolicy = { hpa = { tolerance = \"100%\" } }",
+                "5:32 endpoint.autoscaler.policy.hpa.tolerance: no load is ever too low",
+            ),
+            ("[endpoint.autoscaler]\npolicy = { keda = { polling = \"0s\" } }", "5:31 endpoint.autoscaler.policy.keda.polling: no time at all"),
+            (
+                "[endpoint]\nmax_chunks = 2\nautoscaler = { policy = { units = {} } }",
+                "5:14 endpoint.max_chunks: without bursts there are never more than min_chunks = 1",
+            ),
+            (
+                "[endpoint.autoscaler]\nschedule = [{ from = \"8h\", to = \"25h\", min_chunks = 2 }]",
+                "5:33 endpoint.autoscaler.schedule.0.to: 25h is beyond the day",
+            ),
+            ("[endpoint]\nmin_chunks = 0\nmax_chunks = 0", "6:14 endpoint.max_chunks: an endpoint that never serves"),
+        ];
+        for (text, expected) in after_least {
+            assert_eq!(faults(&format!("{LEAST}{text}\n"), &[]), [expected], "{text}");
+        }
     }
 
     /// Keys of an autoscaler that are left out take what its policy has by default, and what is written stays.

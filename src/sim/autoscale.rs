@@ -57,7 +57,7 @@ pub(super) fn first_chunks(spec: &EndpointSpec) -> u32 {
 #[derive(Debug)]
 pub(super) enum Scaler {
     /// A policy.
-    Decides(Decider),
+    Decides(Box<Decider>),
     /// A list made beforehand.
     Follows(Follower),
 }
@@ -65,7 +65,7 @@ pub(super) enum Scaler {
 impl Scaler {
     /// The autoscaler of an endpoint; `None` if the number of chunks is fixed.
     pub(super) fn new(spec: &EndpointSpec, seed: Seed) -> Option<Self> {
-        Decider::new(spec, seed).map(Self::Decides)
+        Decider::new(spec, seed).map(|decider| Self::Decides(Box::new(decider)))
     }
 
     /// The changes of `path`, in order of time.
