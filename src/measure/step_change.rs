@@ -240,7 +240,8 @@ mod tests {
             let (mut inside, mut bias, mut false_alarms) = (0, 0.0, 0);
             for seed in 0..400 {
                 let found = steps(&series(seed, 120, 50, 2.0, phi), 5, 2, 0.95);
-                let one = found.iter().min_by_key(|s| s.at.abs_diff(50)).copied().unwrap_or(Step { at: 0, low: 0.0, high: 0.0, before: 0.0, after: 0.0 });
+                let one =
+                    found.iter().min_by_key(|s| s.at.abs_diff(50)).copied().unwrap_or(Step { at: 0, low: 0.0, high: 0.0, before: 0.0, after: 0.0 });
                 inside += u32::from(one.low <= 50.0 && 50.0 <= one.high);
                 bias += (one.at as f64 - 50.0) / 400.0;
                 false_alarms += u32::from(!steps(&series(seed + 1000, 120, 0, 0.0, phi), 5, 2, 0.95).is_empty());

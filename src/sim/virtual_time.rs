@@ -1,12 +1,13 @@
 //! The loop: next of arrival, wake-up, timeout; schedule in, records out.
 
 use super::endpoint::{CACHE_BLOCK, Endpoint};
-use super::event::{Admission, Detail, Event, EventKind, Offer, ScaleEvent};
+use super::event::{Admission, Detail, Event, EventKind, Offer, Retry, ScaleEvent};
 use crate::base::time::Nanos;
 use crate::record::outcome::Outcome;
 use crate::record::request::{ChunkStamp, RequestRecord, TokenSource, Usage};
 use crate::workload::schedule::{Arrival, Schedule};
-use std::collections::{HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 
 /// Where arrivals come from: `workload::schedule::Schedule`, or a list in tests.
 pub trait Source {
@@ -50,6 +51,8 @@ pub struct Simulated {
     pub end: Nanos,
     /// How many requests there were.
     pub requests: u64,
+    /// How many tries there were beyond the first of each request.
+    pub retries: u64,
 }
 
 /// Runs the schedule against the endpoint in virtual time; `sink` gets one record a request, when its end is known.
@@ -58,12 +61,25 @@ pub struct Simulated {
 /// with [`Detail::Tokens`]; without it a request cut by `patience.total` counts one output token. Prefix caches are taken to be endless:
 /// the shared part of a prompt is cached, in whole blocks of 16 tokens, except for the first request of its group or session.
 pub fn run<S: Source>(source: &mut S, endpoint: &mut Endpoint, patience: Patience, sink: &mut dyn FnMut(&RequestRecord)) -> Simulated {
-    let mut client = Client::new(endpoint, patience);
+    run_with_retries(source, endpoint, patience, None, sink)
+}
+
+/// [`run`] with clients that come back after a 429 or a timeout, see [`Retry`]. There is one record a request: it tells how the last try
+/// ended, `sent` is the instant of that try, and latencies count from the intended instant of the first, waits between tries included.
+pub fn run_with_retries<S: Source>(
+    source: &mut S,
+    endpoint: &mut Endpoint,
+    patience: Patience,
+    retry: Option<Retry>,
+    sink: &mut dyn FnMut(&RequestRecord),
+) -> Simulated {
+    let mut client = Client::new(endpoint, patience, retry);
     let mut events = Vec::new();
     loop {
         let wake = if client.open > 0 { endpoint.next_wakeup() } else { None };
         let due = source.peek_at();
-        let Some(now) = [wake, due, client.deadline()].into_iter().flatten().min() else { break };
+        let again = client.later.peek().map(|Reverse(later)| later.at);
+        let Some(now) = [wake, due, again, client.deadline()].into_iter().flatten().min() else { break };
         let now = now.max(client.now);
         client.now = now;
         endpoint.advance(now, &mut events);
@@ -72,13 +88,26 @@ pub fn run<S: Source>(source: &mut S, endpoint: &mut Endpoint, patience: Patienc
         }
         // A token that arrives at the very instant of the deadline is in time.
         client.give_up(endpoint, source, sink);
+        while client.later.peek().is_some_and(|Reverse(later)| later.at <= now) {
+            let Some(Reverse(later)) = client.later.pop() else { break };
+            client.retries += 1;
+            client.send(later.arrival, (later.cached, later.tries), endpoint, source, sink);
+        }
         while source.peek_at().is_some_and(|at| at <= now) {
             let Some(arrival) = source.pop() else { break };
-            client.send(arrival, endpoint, source, sink);
+            client.requests += 1;
+            let cached = client.cached(&arrival);
+            client.send(arrival, (cached, 0), endpoint, source, sink);
         }
     }
     endpoint.advance(client.end, &mut events);
-    Simulated { scale: endpoint.scale_log().to_vec(), chunk_seconds: endpoint.chunk_seconds(client.end), end: client.end, requests: client.requests }
+    Simulated {
+        scale: endpoint.scale_log().to_vec(),
+        chunk_seconds: endpoint.chunk_seconds(client.end),
+        end: client.end,
+        requests: client.requests,
+        retries: client.retries,
+    }
 }
 
 /// The simulated client: open requests, their deadlines, and the record of the one that just ended.
@@ -86,8 +115,10 @@ struct Client {
     now: Nanos,
     end: Nanos,
     requests: u64,
+    retries: u64,
     open: usize,
     patience: Patience,
+    retry: Option<Retry>,
     detail: Detail,
     network: Nanos,
     reasoning_share: f64,
@@ -97,8 +128,41 @@ struct Client {
     /// In order of sending, so in order of deadline; those that ended or got their first token are skipped when they come to the front.
     first_bytes: VecDeque<Ticket>,
     totals: VecDeque<Ticket>,
+    /// Tries to come, the earliest first.
+    later: BinaryHeap<Reverse<Later>>,
+    put_off: u64,
     prefixes: HashSet<Prefix>,
 }
+
+/// A try to come: by instant, then by the order in which it was put off.
+#[derive(Debug)]
+struct Later {
+    at: Nanos,
+    order: u64,
+    arrival: Arrival,
+    cached: u32,
+    tries: u32,
+}
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Later {}
 
 /// An open request.
 #[derive(Debug)]
@@ -110,6 +174,8 @@ struct Open {
     first_content: Option<Nanos>,
     tokens: u32,
     cached: u32,
+    /// Tries before this one.
+    tries: u32,
     /// Which use of the slot; 0 to begin with, one more whenever the slot is freed.
     turn: u32,
     chunks: Vec<ChunkStamp>,
@@ -131,13 +197,15 @@ enum Prefix {
 }
 
 impl Client {
-    fn new(endpoint: &Endpoint, patience: Patience) -> Self {
+    fn new(endpoint: &Endpoint, patience: Patience, retry: Option<Retry>) -> Self {
         Self {
             now: Nanos::ZERO,
             end: Nanos::ZERO,
             requests: 0,
+            retries: 0,
             open: 0,
             patience,
+            retry,
             detail: endpoint.detail(),
             network: endpoint.spec().network.nanos(),
             reasoning_share: endpoint.spec().reasoning_share.0,
@@ -145,14 +213,21 @@ impl Client {
             free: Vec::new(),
             first_bytes: VecDeque::new(),
             totals: VecDeque::new(),
+            later: BinaryHeap::new(),
+            put_off: 0,
             prefixes: HashSet::new(),
         }
     }
 
-    fn send(&mut self, arrival: Arrival, endpoint: &mut Endpoint, source: &mut impl Source, sink: &mut dyn FnMut(&RequestRecord)) {
-        self.requests += 1;
-        let cached = self.cached(&arrival);
-        let slot = self.take_slot(arrival, cached);
+    fn send(
+        &mut self,
+        arrival: Arrival,
+        (cached, tries): (u32, u32),
+        endpoint: &mut Endpoint,
+        source: &mut impl Source,
+        sink: &mut dyn FnMut(&RequestRecord),
+    ) {
+        let slot = self.take_slot(arrival, cached, tries);
         let offer =
             Offer { id: u64::from(slot), input_tokens: arrival.input_tokens, output_tokens: arrival.output_tokens.max(1), cached_tokens: cached };
         self.open += 1;
@@ -194,7 +269,7 @@ impl Client {
         if known { arrival.shared_tokens / CACHE_BLOCK * CACHE_BLOCK } else { 0 }
     }
 
-    fn take_slot(&mut self, arrival: Arrival, cached: u32) -> u32 {
+    fn take_slot(&mut self, arrival: Arrival, cached: u32, tries: u32) -> u32 {
         if let Some(slot) = self.free.pop() {
             let open = &mut self.slots[slot as usize];
             open.arrival = arrival;
@@ -203,6 +278,7 @@ impl Client {
             open.first_content = None;
             open.tokens = 0;
             open.cached = cached;
+            open.tries = tries;
             open.chunks.clear();
             return slot;
         }
@@ -214,6 +290,7 @@ impl Client {
             first_content: None,
             tokens: 0,
             cached,
+            tries,
             turn: 0,
             chunks: Vec::new(),
         });
@@ -281,13 +358,18 @@ impl Client {
     fn close(&mut self, slot: u32, at: Nanos, ending: Ending, source: &mut impl Source, sink: &mut dyn FnMut(&RequestRecord)) {
         let open = &mut self.slots[slot as usize];
         open.turn = open.turn.wrapping_add(1);
-        let arrival = open.arrival;
-        let mut record = open.record(at, ending, self.reasoning_share);
-        sink(&record);
-        open.chunks = std::mem::take(&mut record.chunks);
+        let (arrival, cached, tries) = (open.arrival, open.cached, open.tries);
         self.free.push(slot);
         self.open -= 1;
         self.end = self.end.max(at);
+        if let Some(wait) = self.retry.filter(|_| ending.is_worth_another_try()).and_then(|retry| retry.wait(tries)) {
+            self.put_off += 1;
+            self.later.push(Reverse(Later { at: at + wait, order: self.put_off, arrival, cached, tries: tries + 1 }));
+            return;
+        }
+        let mut record = open.record(at, ending, self.reasoning_share);
+        sink(&record);
+        open.chunks = std::mem::take(&mut record.chunks);
         source.completed(&arrival, at, ending == Ending::Complete);
     }
 }
@@ -298,6 +380,17 @@ enum Ending {
     Complete,
     GivenUp(Outcome),
     Refused(Refused),
+}
+
+impl Ending {
+    /// 429 and timeouts; an error would come again.
+    fn is_worth_another_try(self) -> bool {
+        match self {
+            Self::Complete => false,
+            Self::GivenUp(_) => true,
+            Self::Refused(refused) => refused.status == 429,
+        }
+    }
 }
 
 /// The endpoint's refusal.
