@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How chunks are added and removed between `min_chunks` and `max_chunks`. Every `poll` the policy looks at the load of the last `window`
 /// and says how many chunks it wants; added ones serve after `lag`.
 ///
-/// What is left out depends on the policy, see [`Policy`].
+/// What is left out depends on the policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Written")]
 pub struct Autoscaler {
