@@ -205,7 +205,7 @@ fn check_ranges(plan: &Plan) -> Result<(), Error> {
 
 /// Refuses a recording that covers less than nine tenths of the period.
 fn check_recording(plan: &Plan, material: &Material) -> Result<(), Error> {
-    let (Arrivals::Trace { time_scale, .. }, Some(rows)) = (&plan.demand, &material.arrivals) else { return Ok(()) };
+    let (Some(Arrivals::Trace { time_scale, .. }), Some(rows)) = (&plan.demand, &material.arrivals) else { return Ok(()) };
     let last = rows.rows.iter().filter_map(|row| row.at).max().unwrap_or_default();
     let recorded = Nanos::from_secs_f64(last.as_secs_f64() / time_scale.max(1e-9));
     if recorded.as_secs_f64() < 0.9 * plan.period.as_secs_f64() {

@@ -1,6 +1,7 @@
 //! `Schedule`: the one source of load, consumed alike by the engine (real time) and by the simulator (virtual time).
 
 pub mod arrival;
+pub mod demand;
 pub mod learn;
 pub mod length;
 pub mod prompt;

@@ -30,6 +30,12 @@ impl Seed {
         Stream::from_seed(bytes)
     }
 
+    /// Word `index` of a counter-based sequence (SplitMix64 read at any place): cheap enough for one draw a request, in any order.
+    #[must_use]
+    pub fn word(self, index: u64) -> u64 {
+        mix(self.0.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN)))
+    }
+
     /// A child seed, for example of day 17 of a plan.
     #[must_use]
     pub fn child(self, name: &str, index: u64) -> Self {

@@ -9,7 +9,9 @@ use crate::base::rng::Seed;
 use crate::scenario::check::{Override, check};
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::{Arrivals, TraceSource};
+use crate::scenario::plan::DemandSource;
 use crate::scenario::workload::{Lengths, Marginal, Tokenizer};
+use crate::workload::demand::{self, DemandModel};
 use crate::workload::schedule::Material;
 use crate::workload::tokenizer::Vocabulary;
 use crate::workload::trace::{self, Rows};
@@ -21,6 +23,8 @@ use std::sync::Arc;
 const SCENARIO_LIMIT: u64 = 4 << 20;
 /// Largest vocabulary file.
 const VOCABULARY_LIMIT: u64 = 256 << 20;
+/// A demand model larger than this is a mistake.
+const DEMAND_LIMIT: u64 = 64 << 20;
 
 /// Reads and checks a scenario with its overrides. Faults are drawn on stderr; the failure only counts them.
 pub(crate) fn read(args: &ScenarioArgs, more: &[Override], seed: Seed, printer: Printer) -> Result<Experiment, Failure> {
@@ -139,10 +143,27 @@ pub(crate) fn material_by(experiment: &Experiment, reader: &mut dyn FnMut(&Trace
         Lengths::Empirical { trace } => (trace.as_ref(), None, None),
         Lengths::Independent { input, output } | Lengths::Correlated { input, output, .. } => (None, column(input), column(output)),
     };
-    let lengths = Material { arrivals: None, lengths: rows(lengths)?, input: rows(input)?, output: rows(output)? };
+    let lengths = Material { lengths: rows(lengths)?, input: rows(input)?, output: rows(output)?, ..Material::default() };
     let load = Material { arrivals: rows(replayed(&scenario.load.arrivals))?, ..lengths.clone() };
-    let plan = Material { arrivals: rows(scenario.plan.as_ref().and_then(|p| replayed(&p.demand)))?, ..lengths };
+    let replayed_by_plan = scenario.plan.as_ref().and_then(|p| p.demand.as_ref()).and_then(replayed);
+    let source = scenario.plan.as_ref().and_then(|p| p.demand_model.as_ref());
+    let demand = source.map(|source| demand_model(experiment, source, &lengths)).transpose()?;
+    let plan = Material { arrivals: rows(replayed_by_plan)?, demand, ..lengths };
     Ok(Recordings { load, plan })
+}
+
+/// The demand model of a plan: read, or made of its shape; with the lengths of `[workload]` where it has none.
+fn demand_model(experiment: &Experiment, source: &DemandSource, lengths: &Material) -> Result<Arc<DemandModel>, Failure> {
+    let model = match source {
+        DemandSource::Shape(shape) => demand::of_shape(shape),
+        DemandSource::File(path) => {
+            let path = experiment.resolve(path);
+            let bytes = files::read(&path, "demand model", DEMAND_LIMIT)?;
+            DemandModel::from_json(&bytes).map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", path.display())))?
+        }
+    };
+    let completed = model.completed(&experiment.scenario.workload, lengths, experiment.seed);
+    completed.map(Arc::new).map_err(|e| Failure::from_error(Exit::Usage, &e))
 }
 
 fn replayed(arrivals: &Arrivals) -> Option<&TraceSource> {

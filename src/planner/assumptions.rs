@@ -9,7 +9,7 @@ use crate::base::diag::{Severity, Warning};
 use crate::base::time::Nanos;
 use crate::scenario::endpoint::{Lag, ScaleMetric};
 use crate::scenario::load::Arrivals;
-use crate::scenario::plan::Provenance;
+use crate::scenario::plan::{DemandSource, Provenance};
 use crate::scenario::slo::Slo;
 use crate::scenario::workload::Lengths;
 
@@ -24,7 +24,8 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     add("scale-up delay", lag(&plan.autoscaler.lag), plan.autoscaler_source);
     add("autoscaler", autoscaler(world), plan.autoscaler_source);
     add("scale-ups that fail", percent(plan.autoscaler.failure.0), plan.autoscaler_source);
-    let recorded = if matches!(plan.demand, Arrivals::Trace { .. }) { Provenance::Measured } else { Provenance::Assumed };
+    let is_recorded = matches!(plan.demand, Some(Arrivals::Trace { .. })) || matches!(plan.demand_model, Some(DemandSource::File(_)));
+    let recorded = if is_recorded { Provenance::Measured } else { Provenance::Assumed };
     let facts = &demand.facts;
     let rate = format!("{:.3} requests/s and {} tokens/s on average over {}", facts.mean_requests_s, grouped(facts.mean_tok_s), plan.period);
     add("demand", rate, recorded);
@@ -135,7 +136,7 @@ pub fn doubts(world: &World<'_>, slo: &Slo, demand: &Demand, capacity: &Capacity
         let message = format!("the demand describes {}, less than 7 days", plan.period.nanos());
         warn(Severity::Note, "demand-short", message, "weekdays and weekends differ: set plan.day_sigma, or plan over a week");
     }
-    if matches!(plan.demand, Arrivals::Trace { .. }) && plan.day_sigma == 0.0 {
+    if matches!(plan.demand, Some(Arrivals::Trace { .. })) && plan.day_sigma == 0.0 {
         let message = "every simulated period replays the same arrivals; confidence covers the scale-up delays alone".to_owned();
         warn(Severity::Doubt, "periods-alike", message, "set plan.day_sigma to how much your days differ");
     }

@@ -181,7 +181,7 @@ mod tests {
 
     fn demand(json: serde_json::Value) -> Demand {
         let mut plan = tiny_plan();
-        plan.demand = serde_json::from_value(json).unwrap();
+        plan.demand = Some(serde_json::from_value(json).unwrap());
         let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
         let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(1)).unwrap();
         look(&world, 3, 0.99).unwrap()

@@ -6,13 +6,15 @@ use crate::base::units::TimeSpan;
 use crate::record::request::Phase;
 use crate::scenario::endpoint::{Autoscaler, EndpointSpec, Lag};
 use crate::scenario::load::Arrivals;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{DemandEvent, Plan};
 use crate::scenario::slo::{Metric, Slo};
 use crate::scenario::workload::Workload;
 use crate::sim::virtual_time::{Patience, Source};
-use crate::workload::schedule::{self, Arrival, Material, Schedule};
+use crate::workload::demand::{Event, WhatIf};
+use crate::workload::schedule::{self, Arrival, Material, Place, Schedule};
 use rand_distr::{Distribution, StandardNormal};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::draws::{Draw, Uncertainty};
 use super::search::{Seeds, Size};
@@ -79,10 +81,19 @@ impl<'a> World<'a> {
         seed: Seed,
     ) -> Result<Self, schedule::Error> {
         let endpoint = EndpointSpec { noise: 0.0, chunk: plan.chunk.size, autoscaler: plan.autoscaler.clone(), ..model.clone() };
-        let draw = |span| Schedule::for_demand(&plan.demand, workload, span, plan.growth, material, seed);
         let period = plan.period.nanos();
-        let prototype = draw(period)?;
-        let lead = draw(lead_span(&plan.autoscaler, period))?;
+        let span = lead_span(&plan.autoscaler, period);
+        let (prototype, lead) = match &plan.demand {
+            Some(arrivals) => {
+                let draw = |span| Schedule::for_demand(arrivals, workload, span, plan.growth, material, seed);
+                (draw(period)?, draw(span)?)
+            }
+            None => {
+                let changed = Arc::new(material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&what_if(plan)));
+                let draw = |place| Schedule::for_model(Arc::clone(&changed), workload, place, material, seed);
+                (draw(Place::Whole { period })?, draw(Place::Lead { period, span })?)
+            }
+        };
         let bounds = Bounds::of(slo);
         let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0 }];
         Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead })
@@ -156,14 +167,16 @@ impl<'a> World<'a> {
     /// When the level is out of range (an extreme `day_sigma`).
     pub fn period(&self, seeds: Seeds, period: u32) -> Result<Period, schedule::Error> {
         let seed = self.period_seed(seeds, period);
+        let outer = self.draw(seeds, period).demand_level;
         let lead_seed = seed.child("lead", 0);
-        if matches!(self.plan.demand, Arrivals::Closed { .. }) {
-            return Ok(Period { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed), lead_span: self.lead.span() });
+        let (period, lead_span) = (self.plan.period.nanos(), self.lead.span());
+        let Some(arrivals) = &self.plan.demand else { return self.learnt_period(outer, seed) };
+        if matches!(arrivals, Arrivals::Closed { .. }) {
+            return Ok(Period { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed), lead_span });
         }
         let at_level = |level: f64, span: Nanos, seed: Seed| {
-            Schedule::for_demand(&self.plan.demand, self.workload, span, self.plan.growth * level, self.material, seed)
+            Schedule::for_demand(arrivals, self.workload, span, self.plan.growth * level, self.material, seed)
         };
-        let outer = self.draw(seeds, period).demand_level;
         let day = if self.plan.day_sigma > 0.0 {
             let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
             (self.plan.day_sigma * z).exp()
@@ -171,10 +184,30 @@ impl<'a> World<'a> {
             1.0
         };
         let level = outer * day;
-        let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, self.plan.period.nanos(), seed)? };
-        let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, self.lead.span(), lead_seed)? };
-        Ok(Period { lead, main, lead_span: self.lead.span() })
+        let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, period, seed)? };
+        let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, lead_span, lead_seed)? };
+        Ok(Period { lead, main, lead_span })
     }
+
+    /// A period of the demand model; the lead-in belongs to it: the rates of its beginning, other requests.
+    fn learnt_period(&self, level: f64, seed: Seed) -> Result<Period, schedule::Error> {
+        let (period, span) = (self.plan.period.nanos(), self.lead.span());
+        if level == 1.0 {
+            return Ok(Period { lead: self.lead.reseeded(seed), main: self.prototype.reseeded(seed), lead_span: span });
+        }
+        let change = what_if(self.plan).and(&WhatIf { growth: level, ..WhatIf::default() });
+        let model = Arc::new(self.material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&change));
+        let draw = |place| Schedule::for_model(Arc::clone(&model), self.workload, place, self.material, seed);
+        Ok(Period { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })?, lead_span: span })
+    }
+}
+
+/// What the plan changes about the demand that was learnt.
+#[must_use]
+pub fn what_if(plan: &Plan) -> WhatIf {
+    let event =
+        |e: &DemandEvent| Event { at_s: e.at.as_secs_f64(), factor: e.factor, rise_s: e.rise.as_secs_f64(), length_s: e.length.as_secs_f64() };
+    WhatIf { growth: plan.growth, events: plan.events.iter().map(event).collect(), output_scale: plan.output_scale }
 }
 
 /// Mean scale-up delay in seconds.

@@ -2,16 +2,28 @@
 
 use super::endpoint::Autoscaler;
 use super::load::Arrivals;
-use crate::base::units::{HourlyPrice, Share, TimeSpan, TokenRate};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::base::units::{HourlyPrice, Rate, Share, TimeSpan, TokenRate};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 /// What `plimsoll plan` sizes. Every figure says where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The demand: an open arrival process over one period.
-    pub demand: Arrivals,
+    /// The demand: an open arrival process over one period. Exactly one of `demand` and `demand_model` is given.
+    #[serde(default)]
+    pub demand: Option<Arrivals>,
+    /// The demand as a random process: a file written by `plimsoll learn`, or a named shape.
+    #[serde(default)]
+    pub demand_model: Option<DemandSource>,
+    /// Launches and the like, in every period; for a `demand_model`.
+    #[serde(default)]
+    pub events: Vec<DemandEvent>,
+    /// Outputs get longer by this factor; for a `demand_model`.
+    #[serde(default = "Plan::default_growth")]
+    pub output_scale: f64,
     /// Length of the period that is promised for, for example a day.
     #[serde(default = "Plan::default_period")]
     pub period: TimeSpan,
@@ -61,6 +73,130 @@ impl Plan {
     fn default_timeout() -> TimeSpan {
         TimeSpan::secs(120)
     }
+}
+
+/// A demand as a random process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DemandSource {
+    /// A file written by `plimsoll learn` (`NAME.demand.json`); a relative path starts at the scenario's folder.
+    File(PathBuf),
+    /// A named shape, all of it assumed.
+    Shape(DemandShape),
+}
+
+impl Serialize for DemandSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::File(path) => path.serialize(serializer),
+            Self::Shape(shape) => shape.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DemandSource {
+    /// By a visitor and not `untagged`, which would lose the place of a fault.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = DemandSource;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the path of a .demand.json file, or a shape such as { shape = \"office\", mean = \"2/s\" }")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DemandSource, E> {
+                Ok(DemandSource::File(text.into()))
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<DemandSource, A::Error> {
+                DemandShape::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(DemandSource::Shape)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for DemandSource {
+    fn schema_name() -> Cow<'static, str> {
+        "DemandSource".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let shape = generator.subschema_for::<DemandShape>();
+        json_schema!({
+            "description": "A file written by `plimsoll learn`, or a named shape.",
+            "anyOf": [{ "type": "string" }, shape]
+        })
+    }
+}
+
+/// A week of demand by name, for those who have no recording yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DemandShape {
+    /// Which shape.
+    pub shape: ShapeName,
+    /// Requests per unit of time on average over a week.
+    pub mean: Rate,
+    /// The busiest ten minutes of the usual week over its mean, 1 or more; left out: as the shape has it. No effect on `flat`.
+    #[serde(default)]
+    pub peak_to_mean: Option<f64>,
+    /// Day-to-day variation: standard deviation of the logarithm of a day's level.
+    #[serde(default = "DemandShape::default_day_sigma")]
+    pub day_sigma: f64,
+    /// How bursty it is: 1 as a large pooled service, 0 not at all, up to 5.
+    #[serde(default = "DemandShape::default_bursts")]
+    pub bursts: f64,
+    /// Relative standard error of the mean: how sure the figure is.
+    #[serde(default)]
+    pub error: Share,
+}
+
+impl DemandShape {
+    fn default_day_sigma() -> f64 {
+        0.15
+    }
+    fn default_bursts() -> f64 {
+        1.0
+    }
+}
+
+/// Shapes of a week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShapeName {
+    /// Working hours of weekdays, two humps around noon; little at night and on weekends.
+    Office,
+    /// Evenings; weekends a little higher.
+    Consumer,
+    /// The same at any time.
+    Flat,
+    /// A nightly job from one to five.
+    Batch,
+}
+
+impl ShapeName {
+    /// As it is written in a scenario.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Office => "office",
+            Self::Consumer => "consumer",
+            Self::Flat => "flat",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// Something that multiplies the demand for a while, in every period.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DemandEvent {
+    /// When its rise begins, from the beginning of the period.
+    pub at: TimeSpan,
+    /// Factor on the rate at the height of it.
+    pub factor: f64,
+    /// How long it rises, and at the end falls.
+    #[serde(default)]
+    pub rise: TimeSpan,
+    /// From the beginning of the rise to the end of the fall.
+    pub length: TimeSpan,
 }
 
 /// Where a figure comes from. Shown beside it in every report.

@@ -1,11 +1,14 @@
 //! `Schedule`: a seeded state machine that says which request is due when. It knows no clock: its drivers tell it what completed.
 
 mod expected;
+mod learnt;
 mod parts;
 
 pub use expected::Expected;
+pub use learnt::Place;
 
 use super::arrival::{self, Renewal};
+use super::demand::DemandModel;
 use super::length::{self, Clipped, marginal};
 use super::rate;
 use super::replay::{self, Cursor, Recorded};
@@ -17,6 +20,7 @@ use crate::record::request::Phase;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::Arrivals;
 use crate::scenario::workload::Workload;
+use learnt::Walk;
 use parts::{Parts, Phases, Timing};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -62,6 +66,8 @@ pub struct Material {
     pub input: Option<Rows>,
     /// Of the `column` of the output marginal.
     pub output: Option<Rows>,
+    /// Of `plan.demand_model`.
+    pub demand: Option<Arc<DemandModel>>,
 }
 
 /// Why there is no schedule.
@@ -88,6 +94,9 @@ pub enum Error {
         /// The value.
         found: f64,
     },
+    /// A plan from a model that nobody handed over.
+    #[error("plan.demand_model: no model; expected a file written by `plimsoll learn`, or a shape")]
+    NoModel,
     /// A closed loop of nobody.
     #[error("load.arrivals.closed.users is 0; expected at least 1")]
     NoUsers,
@@ -139,6 +148,7 @@ impl Shard {
 enum Source {
     Open(Renewal),
     Replay(Cursor),
+    Learnt(Walk),
     Closed,
 }
 
@@ -197,6 +207,12 @@ impl Schedule {
         Ok(Self::start(Arc::new(parts), seed, Shard::WHOLE))
     }
 
+    /// A period of a demand model, or the lead-in before it: all of it measured. The seed is the period's key.
+    pub fn for_model(model: Arc<DemandModel>, workload: &Workload, place: Place, material: &Material, seed: Seed) -> Result<Self, Error> {
+        let parts = Parts::of_model(model, workload, place, material)?;
+        Ok(Self::start(Arc::new(parts), seed, Shard::WHOLE))
+    }
+
     /// The same load from its beginning under another seed; shares everything that was prepared, so it costs no more than a few allocations.
     #[must_use]
     pub fn reseeded(&self, seed: Seed) -> Self {
@@ -215,6 +231,7 @@ impl Schedule {
         let source = match &parts.timing {
             Timing::Open { family, .. } => Source::Open(Renewal::new(*family, seed)),
             Timing::Replay(_) => Source::Replay(Cursor::default()),
+            Timing::Learnt { model, place } => Source::Learnt(Walk::new(model, *place, seed)),
             Timing::Closed { .. } => Source::Closed,
         };
         let mut schedule = Self {
@@ -371,6 +388,7 @@ impl Schedule {
                 shared: 0,
             }),
             (Timing::Replay(replay), Source::Replay(cursor)) => replay.advance(cursor, self.seed),
+            (Timing::Learnt { model, .. }, Source::Learnt(walk)) => walk.advance(model),
             _ => None,
         }
         .filter(|next| next.at < self.parts.span);

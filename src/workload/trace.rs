@@ -177,7 +177,7 @@ pub fn sources(scenario: &Scenario) -> Vec<TraceSource> {
         of_marginal(&sessions.turns, &mut found);
     }
     if let Some(plan) = &scenario.plan {
-        of_arrivals(&plan.demand, &mut found);
+        plan.demand.iter().for_each(|demand| of_arrivals(demand, &mut found));
     }
     once(found)
 }

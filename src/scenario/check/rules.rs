@@ -124,5 +124,12 @@ impl Judge<'_> {
                 self.refuse("workload.sessions", fault.with_hint("start sessions with load.arrivals = { poisson = { rate = \"1/s\" } }"));
             }
         }
+        if self.intact(&["workload.sessions", "plan.demand_model"]) {
+            let is_learnt = scenario.plan.as_ref().is_some_and(|p| p.demand_model.is_some());
+            if scenario.workload.sessions.is_some() && is_learnt {
+                let fault = Fault::new("", "a demand model draws single requests, not sessions").with_expected("`plan.demand` for sessions");
+                self.refuse("plan.demand_model", fault.with_hint("leave [workload.sessions] out: the model's rows hold later turns as they were"));
+            }
+        }
     }
 }

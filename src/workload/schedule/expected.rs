@@ -31,6 +31,7 @@ pub(super) fn of(parts: &Parts, seed: Seed) -> Expected {
     let turns = Turns::of(parts, seed);
     match &parts.timing {
         Timing::Open { curve, .. } => totals(curve.cumulative(span), input, output, &turns),
+        Timing::Learnt { model, .. } => totals(model.mean_rate() * span, input, output, &turns),
         Timing::Replay(replay) => totals(replay.expected(), input, output, &turns),
         Timing::Closed { users, think, ramp_up } => {
             let answer = ANSWER_S + TOKEN_S * output;
@@ -80,6 +81,7 @@ fn totals(sessions: f64, input: f64, output: f64, turns: &Turns) -> Expected {
 fn means(parts: &Parts) -> (f64, f64) {
     parts.lengths.mean().unwrap_or_else(|| match &parts.timing {
         Timing::Replay(replay) => crate::workload::length::mean(replay.rows().iter().map(|r| parts.lengths.cut(r.lengths))),
+        Timing::Learnt { model, .. } => crate::workload::length::mean(model.lengths.all().map(|r| parts.lengths.cut(r.into()))),
         _ => (0.0, 0.0),
     })
 }

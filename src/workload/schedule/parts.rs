@@ -1,17 +1,20 @@
 //! What a schedule is made of before it starts: timing, lengths, sessions and phases, compiled from the scenario.
 
+use super::learnt::Place;
 use super::{Error, Material};
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
 use crate::record::request::Phase;
 use crate::scenario::load::Arrivals;
-use crate::scenario::workload::Workload;
+use crate::scenario::workload::{Lengths, Workload};
 use crate::workload::arrival::Family;
+use crate::workload::demand::DemandModel;
 use crate::workload::length::marginal::below;
 use crate::workload::length::{self, LengthModel, Recordings};
 use crate::workload::rate::Curve;
 use crate::workload::replay::{Replay, Scales};
 use crate::workload::session::Conversations;
+use std::sync::Arc;
 
 /// What does not change while a schedule runs; shared by schedules that differ in the seed only.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub(super) struct Parts {
 pub(super) enum Timing {
     Open { curve: Curve, family: Family },
     Replay(Replay),
+    Learnt { model: Arc<DemandModel>, place: Place },
     Closed { users: u32, think: Nanos, ramp_up: Nanos },
 }
 
@@ -60,8 +64,23 @@ impl Parts {
                 Timing::Closed { users, think: think.nanos(), ramp_up: ramp_up.nanos() }
             }
         };
-        let recordings = Recordings { lengths: material.lengths.as_ref(), input: material.input.as_ref(), output: material.output.as_ref() };
         let rows = if matches!(timing, Timing::Replay(_)) { length::Arrivals::WithRows } else { length::Arrivals::Bare };
+        Self::around(timing, workload, phases, material, rows)
+    }
+
+    pub(super) fn of_model(model: Arc<DemandModel>, workload: &Workload, place: Place, material: &Material) -> Result<Self, Error> {
+        let phases = Phases { warmup: Nanos::ZERO, span: place.span() };
+        let has_lengths = model.has_lengths();
+        let timing = Timing::Learnt { model, place };
+        if has_lengths {
+            let own = Workload { lengths: Lengths::Empirical { trace: None }, ..workload.clone() };
+            return Self::around(timing, &own, phases, material, length::Arrivals::WithRows);
+        }
+        Self::around(timing, workload, phases, material, length::Arrivals::Bare)
+    }
+
+    fn around(timing: Timing, workload: &Workload, phases: Phases, material: &Material, rows: length::Arrivals) -> Result<Self, Error> {
+        let recordings = Recordings { lengths: material.lengths.as_ref(), input: material.input.as_ref(), output: material.output.as_ref() };
         Ok(Self {
             timing,
             lengths: LengthModel::new(workload, recordings, rows)?,

@@ -3,7 +3,7 @@
 use super::Judge;
 use crate::base::diag::Fault;
 use crate::scenario::load::Arrivals;
-use crate::scenario::plan::{Plan, Price};
+use crate::scenario::plan::{DemandSource, Plan, Price};
 use crate::scenario::slo::Slo;
 
 pub(super) fn judge_slo(judge: &mut Judge<'_>, slo: &Slo) {
@@ -33,15 +33,7 @@ pub(super) fn judge_slo(judge: &mut Judge<'_>, slo: &Slo) {
 }
 
 pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
-    if let Arrivals::Closed { .. } = plan.demand {
-        let fault = Fault::new("", "a closed loop slows down with the endpoint: it is no demand").with_expected("an open arrival process or a trace");
-        judge.refuse(
-            "plan.demand.closed",
-            fault.with_hint("demand = { poisson = { rate = { sine = { mean = \"2/s\", amplitude = \"60%\", period = \"1d\" } } } }"),
-        );
-    } else {
-        super::load::arrivals(judge, "plan.demand", &plan.demand);
-    }
+    demand(judge, plan);
     judge.positive_span("plan.period", plan.period);
     judge.positive_span("plan.timeout", plan.timeout);
     judge.within("plan.growth", plan.growth, 0.001, 1000.0);
@@ -54,6 +46,70 @@ pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
     promise(judge, plan);
     for (key, value) in [("endpoint", &plan.entity.endpoint), ("name", &plan.entity.name), ("version", &plan.entity.version)] {
         judge.expect(!value.trim().is_empty(), &format!("plan.entity.{key}"), "no name", "a name for the request body");
+    }
+}
+
+/// Exactly one demand, and what may stand beside it.
+fn demand(judge: &mut Judge<'_>, plan: &Plan) {
+    match (&plan.demand, &plan.demand_model) {
+        (Some(Arrivals::Closed { .. }), _) => {
+            let fault =
+                Fault::new("", "a closed loop slows down with the endpoint: it is no demand").with_expected("an open arrival process or a trace");
+            judge.refuse(
+                "plan.demand.closed",
+                fault.with_hint("demand = { poisson = { rate = { sine = { mean = \"2/s\", amplitude = \"60%\", period = \"1d\" } } } }"),
+            );
+        }
+        (Some(arrivals), None) => super::load::arrivals(judge, "plan.demand", arrivals),
+        (None, Some(source)) => demand_model(judge, source),
+        (Some(_), Some(_)) => {
+            let fault = Fault::new("", "there is a plan.demand too").with_expected("one of `demand` and `demand_model`");
+            judge.refuse("plan.demand_model", fault.with_hint("keep demand_model: it varies from day to day as the recording did"));
+        }
+        (None, None) => {
+            let fault = Fault::new("", "no demand to plan for").with_expected("`demand` or `demand_model`");
+            judge.refuse(
+                "plan",
+                fault.with_hint("demand_model = \"NAME.demand.json\" from `plimsoll learn`, or { shape = \"office\", mean = \"2/s\" }"),
+            );
+        }
+    }
+    let is_model = plan.demand_model.is_some();
+    judge.expect(is_model || plan.events.is_empty(), "plan.events", "events need a demand_model", "`demand_model` in place of `demand`");
+    judge.expect(
+        is_model || plan.output_scale == 1.0,
+        "plan.output_scale",
+        "longer outputs need a demand_model",
+        "`demand_model` in place of `demand`",
+    );
+    judge.expect(
+        !is_model || plan.day_sigma == 0.0,
+        "plan.day_sigma",
+        "a demand_model has its own day factors",
+        "no `day_sigma` beside `demand_model`",
+    );
+    judge.within("plan.output_scale", plan.output_scale, 0.01, 100.0);
+    for (i, event) in plan.events.iter().enumerate() {
+        let key = format!("plan.events.{i}");
+        judge.within(&format!("{key}.factor"), event.factor, 0.0, 1000.0);
+        judge.positive_span(&format!("{key}.length"), event.length);
+        let message = format!("rising and falling for {} each does not fit into {}", event.rise, event.length);
+        judge.expect(event.rise.nanos().0 <= event.length.nanos().0 / 2, &format!("{key}.rise"), message, "at most half of `length`");
+    }
+}
+
+fn demand_model(judge: &mut Judge<'_>, source: &DemandSource) {
+    match source {
+        DemandSource::File(path) => {
+            judge.expect(!path.as_os_str().is_empty(), "plan.demand_model", "no path", "the path of a .demand.json file");
+        }
+        DemandSource::Shape(shape) => {
+            judge.positive_rate("plan.demand_model.mean", shape.mean);
+            judge.within("plan.demand_model.day_sigma", shape.day_sigma, 0.0, 3.0);
+            judge.within("plan.demand_model.bursts", shape.bursts, 0.0, 5.0);
+            judge.within("plan.demand_model.error", shape.error.0, 0.0, 1.0);
+            judge.within("plan.demand_model.peak_to_mean", shape.peak_to_mean.unwrap_or(1.0), 1.0, 30.0);
+        }
     }
 }
 
