@@ -2,14 +2,14 @@
 
 use super::autoscale::{self, Scaler};
 use super::event::{Admission, Detail, Event, Offer, ScaleEvent, State};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Sink};
 use super::replica::{NEVER, Replica};
 use super::routing::Balancer;
 use super::step::Law;
 use crate::base::rng::{Seed, Stream};
 use crate::base::time::Nanos;
 use crate::scenario::autoscaler::ScaleMetric;
-use crate::scenario::endpoint::EndpointSpec;
+use crate::scenario::endpoint::{EndpointSpec, Routing};
 use rand::RngExt;
 use std::collections::VecDeque;
 
@@ -131,15 +131,18 @@ impl Endpoint {
     /// `error_share`. The balancer tries every replica before it answers 429. Without a chunk as many requests as one queue holds wait for
     /// the first.
     pub fn offer(&mut self, now: Nanos, offer: Offer) -> Admission {
-        let offer = self.with_prefix_hit(offer);
-        let need = u64::from(offer.input_tokens) + u64::from(offer.output_tokens.max(1));
-        self.load.tokens += need as f64;
-        let drawn = self.spec.error_share.0 > 0.0 && self.errors.random::<f64>() < self.spec.error_share.0;
-        if drawn || need > self.spec.kv_tokens {
-            return Admission::Failed;
-        }
+        let Some(offer) = self.screen(offer) else { return Admission::Failed };
         let is_accepted = if self.ready == 0 { self.wait(now.0, offer) } else { self.place(now.0, &offer) };
         if is_accepted { Admission::Accepted } else { Admission::Throttled { retry_after: self.spec.retry_after.nanos() } }
+    }
+
+    /// Counts the offer as load and draws what is drawn for it; `None` if it fails.
+    pub(super) fn screen(&mut self, offer: Offer) -> Option<Offer> {
+        let need = u64::from(offer.input_tokens) + u64::from(offer.output_tokens.max(1));
+        self.load.tokens += need as f64;
+        let offer = if self.spec.prefix_hit.requests.0 > 0.0 { self.with_prefix_hit(offer) } else { offer };
+        let drawn = self.spec.error_share.0 > 0.0 && self.errors.random::<f64>() < self.spec.error_share.0;
+        (!drawn && need <= self.spec.kv_tokens).then_some(offer)
     }
 
     /// Gives a request to a replica that serves; false if every queue is full.
@@ -172,7 +175,7 @@ impl Endpoint {
     fn with_prefix_hit(&mut self, offer: Offer) -> Offer {
         let hit = self.spec.prefix_hit;
         self.offers += 1;
-        if hit.requests.0 <= 0.0 || self.seed.child("prefix hit", self.offers).0 as f64 >= hit.requests.0 * TWO_POW_64 {
+        if self.seed.child("prefix hit", self.offers).0 as f64 >= hit.requests.0 * TWO_POW_64 {
             return offer;
         }
         let found = (f64::from(offer.input_tokens) * hit.prompt.0) as u32 / CACHE_BLOCK * CACHE_BLOCK;
@@ -205,6 +208,14 @@ impl Endpoint {
 
     /// Appends all events up to and including `now`, in order of time.
     pub fn advance(&mut self, now: Nanos, out: &mut Vec<Event>) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        self.advance_into(now, &mut outbox);
+        outbox.deliver(now, out);
+        self.outbox = outbox;
+    }
+
+    /// Does everything that is due up to and including `now`, in order of time; `out` hears it before the network.
+    pub(super) fn advance_into(&mut self, now: Nanos, out: &mut impl Sink) {
         loop {
             let (i, wake) = self.soonest();
             let scale = self.scaler.as_ref().map_or(NEVER, Scaler::wake);
@@ -212,14 +223,34 @@ impl Endpoint {
                 break;
             }
             if wake <= scale {
-                self.replicas[i].turn(&mut self.outbox);
+                self.replicas[i].turn(out);
                 self.settle(i, wake);
                 self.retire(i, wake);
             } else {
                 self.scale(scale);
             }
         }
-        self.outbox.deliver(now, out);
+    }
+
+    /// When something happens inside by itself, nanoseconds; [`NEVER`] without anything to do.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.soonest().1.min(self.scaler.as_ref().map_or(NEVER, Scaler::wake))
+    }
+
+    /// Its replicas, if what one does has no bearing on another as long as no queue is full: no autoscaler, routing that looks at no state.
+    pub(super) fn lanes(&self) -> Option<usize> {
+        let blind = matches!(self.spec.routing, Routing::Random | Routing::RoundRobin);
+        (blind && self.scaler.is_none() && self.detail == Detail::Requests && self.ready > 0).then_some(self.ready)
+    }
+
+    /// The replica that the balancer tries first for the next request; for routing that looks at no state.
+    pub(super) fn first_choice(&mut self) -> usize {
+        self.balancer.choose(&self.open[..self.ready])
+    }
+
+    /// One replica, to be followed by [`Endpoint::settle`].
+    pub(super) fn replica(&mut self, i: usize) -> &mut Replica {
+        &mut self.replicas[i]
     }
 
     /// The endpoint at the instant of the last advance. Draining chunks are not `ready`, their requests are counted.
@@ -275,7 +306,7 @@ impl Endpoint {
     }
 
     /// Takes over what changed in replica `i` at `now`.
-    fn settle(&mut self, i: usize, now: u64) {
+    pub(super) fn settle(&mut self, i: usize, now: u64) {
         let open = u32::try_from(self.replicas[i].open()).expect("a replica holds fewer than 2^25 requests");
         self.wakes[i] = self.replicas[i].wake();
         let before = std::mem::replace(&mut self.open[i], open);

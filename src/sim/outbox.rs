@@ -4,8 +4,14 @@ use super::event::{Event, EventKind};
 use crate::base::time::Nanos;
 use std::collections::VecDeque;
 
+/// Where a replica tells what happens.
+pub(super) trait Sink {
+    /// An event at the instant `at` (nanoseconds) on the endpoint's side of the network.
+    fn push(&mut self, at: u64, id: u64, kind: EventKind);
+}
+
 /// Events that have happened inside and that the client has not seen yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// In order of time: replicas are advanced in order of time, and the network delays every event alike.
     events: VecDeque<Event>,
@@ -16,11 +22,6 @@ impl Outbox {
     /// An empty outbox before a network that takes `network`.
     pub(super) fn new(network: Nanos) -> Self {
         Self { events: VecDeque::new(), network: network.0 }
-    }
-
-    /// An event at the instant `at` (nanoseconds) on the endpoint's side of the network.
-    pub(super) fn push(&mut self, at: u64, id: u64, kind: EventKind) {
-        self.events.push_back(Event { at: Nanos(at.saturating_add(self.network)), id, kind });
     }
 
     /// When the client sees the next event; the network's delay of what happens at `inside` if that is earlier.
@@ -39,5 +40,11 @@ impl Outbox {
     /// Drops what is on its way to a client that went away.
     pub(super) fn forget(&mut self, id: u64) {
         self.events.retain(|e| e.id != id);
+    }
+}
+
+impl Sink for Outbox {
+    fn push(&mut self, at: u64, id: u64, kind: EventKind) {
+        self.events.push_back(Event { at: Nanos(at.saturating_add(self.network)), id, kind });
     }
 }

@@ -1,7 +1,7 @@
 //! One replica: continuous batching with prefill budget, batch cap and a key-value cache that is reserved or preempted.
 
 use super::event::{Detail, EventKind, Offer};
-use super::outbox::Outbox;
+use super::outbox::Sink;
 use super::step::{Composition, Law, Segment};
 use crate::scenario::endpoint::{EndpointSpec, KvPolicy};
 use std::cmp::Reverse;
@@ -148,6 +148,11 @@ impl Replica {
         self.waiting.len()
     }
 
+    /// Requests that wait, or could if they are preempted, before any other comes.
+    pub(super) fn may_wait(&self) -> usize {
+        if self.watermark.is_some() { self.open() } else { self.waiting() }
+    }
+
     /// All requests.
     pub(super) fn open(&self) -> usize {
         self.running() + self.waiting()
@@ -180,10 +185,14 @@ impl Replica {
     }
 
     /// Does what is due at [`Replica::wake`]: ends an iteration, or a whole segment at once if no single token is asked for.
-    pub(super) fn turn(&mut self, out: &mut Outbox) {
+    pub(super) fn turn(&mut self, out: &mut impl Sink) {
+        let at = self.wake;
+        if !self.every_token {
+            self.close(at, out);
+            return;
+        }
         let step = self.next_step();
-        let at = self.segment.at(step);
-        if self.every_token && step > self.segment.done {
+        if step > self.segment.done {
             for Reverse(key) in &self.decoding {
                 let sequence = &self.sequences[slot_of(*key)];
                 let tokens = sequence.chunk(self.iterations + step, key >> SLOT_BITS, self.tokens_per_step);
@@ -388,19 +397,23 @@ impl Replica {
     }
 
     /// The end of a segment at `at`: last tokens, first tokens, new sequences, and the next segment.
-    fn close(&mut self, at: u64, out: &mut Outbox) {
+    fn close(&mut self, at: u64, out: &mut impl Sink) {
         self.iterations += self.segment.len;
         self.context = self.context + self.segment.len * self.segment.batch * u64::from(self.tokens_per_step) - self.segment.leaving;
         self.finish(at, out);
-        self.prefill(at, out);
+        if self.segment.prefill > 0 {
+            self.prefill(at, out);
+        }
         if self.watermark.is_some() {
             self.preempt();
         }
-        self.start_waiting(self.context);
+        if !self.waiting.is_empty() {
+            self.start_waiting(self.context);
+        }
         self.form(at);
     }
 
-    fn finish(&mut self, at: u64, out: &mut Outbox) {
+    fn finish(&mut self, at: u64, out: &mut impl Sink) {
         while let Some(&Reverse(key)) = self.decoding.peek() {
             if key >> SLOT_BITS > self.iterations {
                 break;
@@ -415,7 +428,7 @@ impl Replica {
         }
     }
 
-    fn prefill(&mut self, at: u64, out: &mut Outbox) {
+    fn prefill(&mut self, at: u64, out: &mut impl Sink) {
         let mut tokens = self.segment.prefill;
         self.prompt_tokens -= tokens;
         while tokens > 0 {
@@ -434,7 +447,7 @@ impl Replica {
     }
 
     /// The prompt of a sequence is complete: its next token is there.
-    fn begin_decoding(&mut self, at: u64, slot: u32, out: &mut Outbox) {
+    fn begin_decoding(&mut self, at: u64, slot: u32, out: &mut impl Sink) {
         let sequence = &mut self.sequences[slot as usize];
         sequence.prompt_left = 0;
         let begun = std::mem::replace(&mut sequence.begun, true);
