@@ -152,7 +152,7 @@ impl Source for List {
     fn completed(&mut self, _: &Arrival, _: Nanos, _: bool) {}
 }
 
-/// forall endpoints, loads, patience, noise, random errors, routing: the lean driver and virtual time agree to the nanosecond, and so does the bill
+/// forall endpoints, loads, patience, retries, noise, random errors, routing, scaling: the lean driver and virtual time agree to the nanosecond, and so does the bill
 #[test]
 fn bulk_equals_virtual_time() {
     for seed in 0..400 {
@@ -169,7 +169,6 @@ fn bulk_equals_virtual_time() {
         case.spec.autoscaler.scale_down_delay = TimeSpan::secs(5);
         case.spec.autoscaler.lag = plimsoll::scenario::autoscaler::Lag::Fixed(TimeSpan::secs(2));
         case.spec.chunk = plimsoll::base::units::TokenRate(s.random_range(5.0..2_000.0));
-        case.retry = None;
         let (found, lean) = bulk_ends(&case);
         let arrival = |(job, seq): (&Job, u64)| Arrival {
             seq,
@@ -185,7 +184,7 @@ fn bulk_equals_virtual_time() {
         let mut list = List(case.jobs.iter().zip(0..).map(arrival).collect());
         let mut endpoint = Endpoint::new(&case.spec, Seed(3), Detail::Requests);
         let mut expected = Vec::new();
-        let simulated = virtual_time::run(&mut list, &mut endpoint, case.patience, &mut |r| {
+        let simulated = virtual_time::run_with_retries(&mut list, &mut endpoint, case.patience, case.retry, &mut |r| {
             let how = match r.outcome {
                 Outcome::Ok => How::Ok,
                 Outcome::ThrottledCapacity => How::Throttled,

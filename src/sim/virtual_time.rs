@@ -318,6 +318,10 @@ impl Client {
 
     /// The next instant at which the client gives up. The fronts are open requests: `give_up` clears the others away.
     fn deadline(&self) -> Option<Nanos> {
+        // Patience for the first token that is longer than for the last may leave tickets of those that are over at the front.
+        if self.open == 0 {
+            return None;
+        }
         let first = self.first_bytes.front().map(|t| t.sent + self.patience.first_byte);
         let total = self.totals.front().map(|t| t.sent + self.patience.total);
         first.into_iter().chain(total).min()
