@@ -5,6 +5,7 @@ use super::search::{PARTS, Seeds};
 use super::world::{World, effective_lag_s};
 use crate::base::time::Nanos;
 use crate::scenario::endpoint::EndpointSpec;
+use crate::sim::virtual_time::Source;
 use crate::workload::schedule::{self, Arrival};
 use rand::RngExt;
 

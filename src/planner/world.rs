@@ -16,6 +16,7 @@ use rand_distr::{Distribution, StandardNormal};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::binned::{self, BIN_NS, Binned, Levels, Walk};
 use super::draws::{Draw, Uncertainty};
 use super::search::{Seeds, Size};
 
@@ -42,6 +43,8 @@ pub struct World<'a> {
     prototype: Schedule,
     /// The beginning of the demand, replayed before each period.
     lead: Schedule,
+    /// The demand bin by bin, where it can be drawn so; then the two schedules only tell the spans.
+    binned: Option<binned::Law>,
 }
 
 /// What a request must meet to be good, beside ending well.
@@ -96,7 +99,8 @@ impl<'a> World<'a> {
         };
         let bounds = Bounds::of(slo);
         let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0 }];
-        Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead })
+        let binned = binned::Law::of(plan, workload, material, &what_if(plan), seed.child("plan-lengths", 0))?;
+        Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead, binned })
     }
 
     /// The same world with its uncertainty: `per_family` outer draws for the search and as many others for certification.
@@ -125,13 +129,24 @@ impl<'a> World<'a> {
     /// suits the draws of the search may not profit from that (winner's curse).
     #[must_use]
     pub fn draw(&self, seeds: Seeds, period: u32) -> &Draw {
+        &self.draws[self.draw_place(seeds, period)]
+    }
+
+    /// The place of [`World::draw`] among all draws.
+    #[must_use]
+    pub fn draw_place(&self, seeds: Seeds, period: u32) -> usize {
         let slot = (period % self.outer_draws()) as usize;
-        let place = match seeds {
+        match seeds {
             _ if self.draws.len() == 1 => 0,
             Seeds::Search => 2 * slot,
             Seeds::Certify(_) => 2 * slot + 1,
-        };
-        &self.draws[place]
+        }
+    }
+
+    /// How many draws there are in all.
+    #[must_use]
+    pub fn draw_count(&self) -> usize {
+        self.draws.len()
     }
 
     /// The endpoint of a draw at a size.
@@ -169,36 +184,53 @@ impl<'a> World<'a> {
         let seed = self.period_seed(seeds, period);
         let outer = self.draw(seeds, period).demand_level;
         let lead_seed = seed.child("lead", 0);
+        if let Some(binned) = self.binned(seeds, period) {
+            return Ok(Period { lead_span: Nanos(binned.begin()), parts: Parts::Binned(Walk::new(binned, 0)) });
+        }
         let (period, lead_span) = (self.plan.period.nanos(), self.lead.span());
         let Some(arrivals) = &self.plan.demand else { return self.learnt_period(outer, seed) };
         if matches!(arrivals, Arrivals::Closed { .. }) {
-            return Ok(Period { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed), lead_span });
+            let parts = Parts::Scheduled { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed) };
+            return Ok(Period { parts, lead_span });
         }
         let at_level = |level: f64, span: Nanos, seed: Seed| {
             Schedule::for_demand(arrivals, self.workload, span, self.plan.growth * level, self.material, seed)
         };
-        let day = if self.plan.day_sigma > 0.0 {
-            let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
-            (self.plan.day_sigma * z).exp()
-        } else {
-            1.0
-        };
-        let level = outer * day;
+        let level = outer * self.day_level(seed);
         let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, period, seed)? };
         let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, lead_span, lead_seed)? };
-        Ok(Period { lead, main, lead_span })
+        Ok(Period { parts: Parts::Scheduled { lead, main }, lead_span })
+    }
+
+    /// The day-to-day factor of a period.
+    fn day_level(&self, seed: Seed) -> f64 {
+        if self.plan.day_sigma <= 0.0 {
+            return 1.0;
+        }
+        let z: f64 = StandardNormal.sample(&mut seed.stream("day"));
+        (self.plan.day_sigma * z).exp()
+    }
+
+    /// A period bin by bin, the same requests as [`World::period`]; `None` where the demand must be gone through in order.
+    #[must_use]
+    pub fn binned(&self, seeds: Seeds, period: u32) -> Option<Binned> {
+        let seed = self.period_seed(seeds, period);
+        let levels = Levels { outer: self.draw(seeds, period).demand_level, day: self.day_level(seed) };
+        Some(self.binned.as_ref()?.period(levels, (self.lead.span(), self.plan.period.nanos()), seed))
     }
 
     /// A period of the demand model; the lead-in belongs to it: the rates of its beginning, other requests.
     fn learnt_period(&self, level: f64, seed: Seed) -> Result<Period, schedule::Error> {
         let (period, span) = (self.plan.period.nanos(), self.lead.span());
         if level == 1.0 {
-            return Ok(Period { lead: self.lead.reseeded(seed), main: self.prototype.reseeded(seed), lead_span: span });
+            let parts = Parts::Scheduled { lead: self.lead.reseeded(seed), main: self.prototype.reseeded(seed) };
+            return Ok(Period { parts, lead_span: span });
         }
         let change = what_if(self.plan).and(&WhatIf { growth: level, ..WhatIf::default() });
         let model = Arc::new(self.material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&change));
         let draw = |place| Schedule::for_model(Arc::clone(&model), self.workload, place, self.material, seed);
-        Ok(Period { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })?, lead_span: span })
+        let parts = Parts::Scheduled { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })? };
+        Ok(Period { parts, lead_span: span })
     }
 }
 
@@ -232,17 +264,24 @@ pub fn effective_lag_s(autoscaler: &Autoscaler) -> f64 {
 }
 
 /// How long the lead-in is: twice the effective lag, a quarter of the period at most. The endpoint starts with its minimum; the lead-in
-/// replays the beginning of the demand, so that the period itself starts with the chunks that demand holds.
+/// replays the beginning of the demand, so that the period itself starts with the chunks that demand holds. Whole bins.
 fn lead_span(autoscaler: &Autoscaler, period: Nanos) -> Nanos {
-    Nanos::from_secs_f64(2.0 * effective_lag_s(autoscaler)).min(Nanos(period.0 / 4))
+    let span = Nanos::from_secs_f64(2.0 * effective_lag_s(autoscaler)).min(Nanos(period.0 / 4));
+    Nanos(span.0.div_ceil(BIN_NS) * BIN_NS)
 }
 
 /// A lead-in and a period of demand, one after the other, on one time axis. Arrivals of the lead-in belong to the warm-up.
 #[derive(Clone, Debug)]
 pub struct Period {
-    lead: Schedule,
-    main: Schedule,
+    parts: Parts,
     lead_span: Nanos,
+}
+
+/// How the arrivals are drawn.
+#[derive(Clone, Debug)]
+enum Parts {
+    Scheduled { lead: Schedule, main: Schedule },
+    Binned(Walk),
 }
 
 /// Marks numbers of the lead-in: requests and sessions of the two parts must not be mistaken for each other.
@@ -255,39 +294,83 @@ impl Period {
         self.lead_span
     }
 
-    /// The period without its lead-in.
+    /// The period without its lead-in; instants count from its own beginning.
     #[must_use]
-    pub fn into_main(self) -> Schedule {
-        self.main
+    pub fn into_main(self) -> Main {
+        let parts = match self.parts {
+            Parts::Scheduled { main, .. } => MainParts::Scheduled(main),
+            Parts::Binned(walk) => MainParts::Binned(Walk::new(walk.binned().clone(), walk.binned().lead_bins())),
+        };
+        Main { parts, lead_span: self.lead_span }
+    }
+}
+
+/// A period without its lead-in.
+#[derive(Clone, Debug)]
+pub struct Main {
+    parts: MainParts,
+    lead_span: Nanos,
+}
+
+#[derive(Clone, Debug)]
+enum MainParts {
+    Scheduled(Schedule),
+    Binned(Walk),
+}
+
+impl Source for Main {
+    fn peek_at(&self) -> Option<Nanos> {
+        match &self.parts {
+            MainParts::Scheduled(schedule) => schedule.peek_at(),
+            MainParts::Binned(walk) => walk.peek_at().map(|at| at - self.lead_span),
+        }
     }
 
-    fn main_at(&self) -> Option<Nanos> {
-        self.main.peek_at().map(|at| at + self.lead_span)
+    fn pop(&mut self) -> Option<Arrival> {
+        match &mut self.parts {
+            MainParts::Scheduled(schedule) => schedule.pop(),
+            MainParts::Binned(walk) => walk.pop().map(|a| Arrival { at: a.at - self.lead_span, ..a }),
+        }
+    }
+
+    fn completed(&mut self, arrival: &Arrival, at: Nanos, ok: bool) {
+        if let MainParts::Scheduled(schedule) = &mut self.parts {
+            schedule.completed(arrival, at, ok);
+        }
     }
 }
 
 impl Source for Period {
     fn peek_at(&self) -> Option<Nanos> {
-        [self.lead.peek_at(), self.main_at()].into_iter().flatten().min()
+        match &self.parts {
+            Parts::Scheduled { lead, main } => [lead.peek_at(), main.peek_at().map(|at| at + self.lead_span)].into_iter().flatten().min(),
+            Parts::Binned(walk) => walk.peek_at(),
+        }
     }
 
     fn pop(&mut self) -> Option<Arrival> {
-        let lead_is_next = self.lead.peek_at().is_some_and(|lead| self.main_at().is_none_or(|main| lead <= main));
+        let (lead, main) = match &mut self.parts {
+            Parts::Scheduled { lead, main } => (lead, main),
+            Parts::Binned(walk) => return walk.pop(),
+        };
+        let main_at = main.peek_at().map(|at| at + self.lead_span);
+        let lead_is_next = lead.peek_at().is_some_and(|lead| main_at.is_none_or(|main| lead <= main));
         if lead_is_next {
-            let a = self.lead.pop()?;
+            let a = lead.pop()?;
             return Some(Arrival { seq: a.seq | LEAD, phase: Phase::Warmup, session: a.session.map(|(s, turn)| (s | LEAD, turn)), ..a });
         }
-        let a = self.main.pop()?;
+        let a = main.pop()?;
         Some(Arrival { at: a.at + self.lead_span, phase: Phase::Measure, ..a })
     }
 
     fn completed(&mut self, arrival: &Arrival, at: Nanos, ok: bool) {
+        let Parts::Scheduled { lead, main } = &mut self.parts else { return };
         if arrival.seq & LEAD == 0 {
             let own = Arrival { at: arrival.at - self.lead_span, ..*arrival };
-            self.main.completed(&own, at.since(self.lead_span), ok);
+            main.completed(&own, at.since(self.lead_span), ok);
         } else {
             let own = Arrival { seq: arrival.seq & !LEAD, session: arrival.session.map(|(s, turn)| (s & !LEAD, turn)), ..*arrival };
-            self.lead.completed(&own, at, ok);
+            lead.completed(&own, at, ok);
         }
     }
 }

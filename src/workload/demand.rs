@@ -7,7 +7,7 @@ mod rows;
 mod shape;
 mod what_if;
 
-pub use arrivals::{Due, arrivals, count};
+pub use arrivals::{Due, arrivals, count, rows_of};
 pub use draw::BIN_S;
 pub use law::{Law, Residual, Shots};
 pub use rows::LengthTable;

@@ -5,9 +5,11 @@ pub mod marginal;
 pub mod special;
 
 use crate::base::rng::{Seed, Stream};
+use crate::base::stats::interval::normal_quantile;
 use crate::scenario::workload::{Lengths as Spec, Workload};
 use crate::workload::trace::{Row, Rows};
 use marginal::{Marginal, index_below};
+use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Why lengths cannot be drawn.
@@ -143,6 +145,28 @@ impl LengthModel {
         clipped.input += u64::from(pair.input != raw.input);
         clipped.output += u64::from(pair.output != raw.output);
         pair
+    }
+
+    /// Pairs to draw from at random instead of the model: the rows it has, or `most` pairs drawn once. Draws of a marginal are stratified, so
+    /// that their mean is that of the marginal to a far smaller error than that of as many independent draws. `None` for own rows.
+    #[must_use]
+    pub fn table(&self, most: u32, seed: Seed) -> Option<Vec<Pair>> {
+        let scores = |name: &str| {
+            let mut scores: Vec<f64> = (0..most).map(|i| normal_quantile((f64::from(i) + 0.5) / f64::from(most))).collect();
+            scores.shuffle(&mut seed.stream(name));
+            scores
+        };
+        let raw: Vec<Pair> = match &self.source {
+            Source::Own => return None,
+            Source::Joint(rows) => rows.clone(),
+            Source::Independent { input, output } | Source::Correlated { input, output, .. } => {
+                let pearson = if let Source::Correlated { pearson, .. } = self.source { pearson } else { 0.0 };
+                let other = (1.0 - pearson * pearson).sqrt();
+                let tied = |(a, b): (f64, f64)| Pair { input: whole(input.at_score(a)), output: whole(output.at_score(pearson * a + other * b)) };
+                scores("table-input").into_iter().zip(scores("table-output")).map(tied).collect()
+            }
+        };
+        Some(raw.into_iter().map(|pair| self.cut(pair)).collect())
     }
 
     /// Whether arrivals keep their own row.

@@ -37,7 +37,7 @@ pub fn count(day: &Day, bin: usize) -> usize {
 ///
 /// A draw depends on the day's seed, the bin and the request's index alone: bins may be drawn in any order, alone, and again.
 pub fn arrivals(day: &Day, bin: usize, rows: usize, out: &mut Vec<Due>) {
-    let key = Seed(day.seed.child("bin", bin as u64).0);
+    let key = day.seed.child("bin", bin as u64);
     let mut words: Vec<u64> = (0..count(day, bin) as u64).map(|i| key.word(i)).collect();
     words.sort_unstable();
     let bin_ns = day.bin_s * 1e9;
@@ -49,6 +49,12 @@ pub fn arrivals(day: &Day, bin: usize, rows: usize, out: &mut Vec<Due>) {
         let at = Nanos((begin_ns + share * bin_ns) as u64);
         Due { at, row: pick(word, rows) }
     }));
+}
+
+/// The rows of the requests of [`arrivals`], in no order: for sums over a bin.
+pub fn rows_of(day: &Day, bin: usize, rows: usize) -> impl ExactSizeIterator<Item = u32> + use<> {
+    let key = day.seed.child("bin", bin as u64);
+    (0..count(day, bin)).map(move |i| pick(key.word(i as u64), rows))
 }
 
 /// The lower half of `word` as one of `rows` (Lemire's multiplication).
