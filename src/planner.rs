@@ -1,6 +1,7 @@
 //! `Recommendation`: minimum and maximum chunks, and why; found by simulation of the demand in virtual time.
 
 pub mod assumptions;
+pub mod binned;
 pub mod capacity;
 pub mod cost;
 pub mod demand;
@@ -8,10 +9,13 @@ pub mod draws;
 pub mod evaluate;
 pub mod explain;
 pub mod headroom;
+pub mod hybrid;
+pub mod judgement;
 pub mod naive;
 pub mod recommendation;
 pub mod request;
 pub mod search;
+pub mod spread;
 pub mod timeline;
 pub mod world;
 

@@ -7,7 +7,7 @@ use crate::base::time::Nanos;
 use crate::record::request::Phase;
 use crate::scenario::load::Arrivals;
 use crate::scenario::plan::Plan;
-use crate::scenario::workload::Workload;
+use crate::scenario::workload::{Lengths, Workload};
 use crate::workload::demand::{self, BIN_S, Day, DemandModel, Due, WhatIf};
 use crate::workload::length::{self, LengthModel, Pair, Recordings};
 use crate::workload::rate::Curve;
@@ -113,17 +113,18 @@ impl Law {
             _ => return Ok(None),
         };
         let recordings = Recordings { lengths: material.lengths.as_ref(), input: material.input.as_ref(), output: material.output.as_ref() };
-        let lengths = |arrivals| LengthModel::new(workload, recordings, arrivals);
         let rows = match &rates {
             Rates::Model(model) if model.has_lengths() => {
-                let (lengths, table) = (lengths(length::Arrivals::WithRows)?, model.length_table());
-                if !lengths.is_own_row() || table.iter().flatten().any(|row| row.blocks > 0) {
+                let own = Workload { lengths: Lengths::Empirical { trace: None }, ..workload.clone() };
+                let lengths = LengthModel::new(&own, recordings, length::Arrivals::WithRows)?;
+                let table = model.length_table();
+                if table.iter().flatten().any(|row| row.blocks > 0) {
                     return Ok(None);
                 }
                 let strata = (0..u16::try_from(table.len()).unwrap_or(u16::MAX)).map(|i| model.lengths(i));
                 Rows::new(&strata.map(|rows| rows.iter().map(|row| lengths.cut(Pair::from(row))).collect()).collect::<Vec<_>>())
             }
-            _ => match lengths(length::Arrivals::Bare)?.table(PAIRS, seed) {
+            _ => match LengthModel::new(workload, recordings, length::Arrivals::Bare)?.table(PAIRS, seed) {
                 Some(pairs) => Rows::new(&[pairs]),
                 None => return Ok(None),
             },

@@ -60,6 +60,18 @@ pub struct MissCounts {
     pub failed: u64,
 }
 
+impl MissCounts {
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.ttft += other.ttft;
+        self.tpot += other.tpot;
+        self.e2e += other.e2e;
+        self.throttled += other.throttled;
+        self.timed_out += other.timed_out;
+        self.failed += other.failed;
+    }
+}
+
 /// One simulated period at one size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeriodOutcome {
@@ -77,6 +89,8 @@ pub struct PeriodOutcome {
     pub misses: MissCounts,
     /// Requests not good in each of [`PARTS`] equal parts of the period, by the instant they were due.
     pub missed_by_part: [u32; PARTS],
+    /// Whether `good` and the misses are those of every request. Otherwise they are estimates, and only whether the promise was kept is sure.
+    pub is_exact: bool,
 }
 
 impl PeriodOutcome {

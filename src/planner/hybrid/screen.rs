@@ -1,0 +1,137 @@
+//! The fluid screen: where a size is loaded lightly enough for the chart, and which windows must be simulated.
+
+use super::chart::Chart;
+use super::profile::Profile;
+use crate::planner::binned::{BIN_NS, Binned};
+use crate::sim::event::ScaleEvent;
+use crate::workload::demand::BIN_S;
+
+/// Consecutive bins that are simulated event by event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Window {
+    /// First bin that is simulated, from an empty endpoint.
+    pub warm_from: usize,
+    /// First bin whose requests count.
+    pub from: usize,
+    /// The bin after the last one whose requests count.
+    pub to: usize,
+    /// How bad it looks: the larger, the more misses it may hold.
+    pub weight: f64,
+}
+
+impl Window {
+    /// Requests that count.
+    #[must_use]
+    pub(super) fn requests(&self, profile: &Profile) -> u64 {
+        profile.counts[self.from..self.to].iter().map(|&c| u64::from(c)).sum()
+    }
+}
+
+/// A period at a size, screened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Screened {
+    /// What must be simulated, in order of time; counted bins do not overlap.
+    pub windows: Vec<Window>,
+    /// For each bin outside of all windows: requests missed beyond the hopeless ones, by the chart. Zero inside.
+    pub estimate: Vec<f64>,
+}
+
+/// Least chunks that serve in each bin.
+#[must_use]
+pub(super) fn chunks_of_bins(path: &[ScaleEvent], bins: usize) -> Vec<u32> {
+    let mut least = vec![u32::MAX; bins];
+    for (i, event) in path.iter().enumerate() {
+        let end = path.get(i + 1).map_or(u64::MAX, |next| next.at.0);
+        let first = usize::try_from(event.at.0 / BIN_NS).unwrap_or(usize::MAX);
+        let last = usize::try_from(end.saturating_sub(1) / BIN_NS).unwrap_or(usize::MAX);
+        for bin in least.iter_mut().take(last.saturating_add(1)).skip(first) {
+            *bin = (*bin).min(event.ready);
+        }
+    }
+    least
+}
+
+/// Screens a period: bins count by the chart where steady load would miss at most the share `limit` beyond the hopeless ones and where no work
+/// is left over from before; the others are joined to windows.
+#[must_use]
+pub(super) fn screen(demand: &Binned, profile: &Profile, chunks: &[u32], chart: &Chart, limit: f64) -> Screened {
+    let bins = demand.bins();
+    let lead = demand.lead_bins();
+    let mut estimate = vec![0.0; bins];
+    let mut weights = vec![0.0; bins];
+    let mut backlog = 0.0_f64;
+    for bin in 0..bins {
+        let (rate, rows) = demand.expected(bin);
+        let serving = f64::from(chunks[bin].max(1));
+        let load = rate * chart.mean_work_s(&rows) / serving;
+        let share = chart.excess(chunks[bin], load);
+        backlog = (backlog + f64::from(profile.work_s[bin]) - serving * chart.saturation() * BIN_S).max(0.0);
+        let count = f64::from(profile.counts[bin]);
+        if share > limit || backlog > 0.0 {
+            weights[bin] = count * (share.min(1.0) + backlog / (serving * BIN_S));
+        } else {
+            estimate[bin] = share * (count - f64::from(profile.hopeless[bin]));
+        }
+    }
+    let windows = join(&weights, (lead, bins), chart.settle_bins());
+    for window in &windows {
+        estimate[window.from..window.to].fill(0.0);
+    }
+    estimate[..lead].fill(0.0);
+    Screened { windows, estimate }
+}
+
+/// Windows around the bins with a weight, each with `settle` bins of warm-up and as many counted ones after it. Windows that would meet are
+/// one. When most of a period is in them, it is simulated in whole, from its beginning.
+fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Window> {
+    let mut windows: Vec<Window> = Vec::new();
+    for (bin, &weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
+        let to = (bin + 1 + settle).min(bins);
+        let from = bin.saturating_sub(1);
+        match windows.last_mut() {
+            // What lies between costs no more than another warm-up.
+            Some(last) if from.saturating_sub(settle) <= last.to => {
+                last.to = to;
+                last.weight += weight;
+            }
+            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight }),
+        }
+    }
+    windows.retain_mut(|w| {
+        w.from = w.from.max(lead);
+        w.to > w.from
+    });
+    let simulated: usize = windows.iter().map(|w| w.to - w.warm_from).sum();
+    if simulated * 10 > bins * 8 {
+        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum() }];
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Nanos;
+
+    #[test]
+    fn the_least_number_of_chunks_in_a_bin_counts() {
+        let at = |s, ready| ScaleEvent { at: Nanos::from_secs(s), ready, pending: 0 };
+        assert_eq!(chunks_of_bins(&[at(0, 2), at(30, 3), at(50, 1), at(70, 4)], 6), [2, 2, 3, 1, 1, 4]);
+    }
+
+    #[test]
+    fn windows_have_a_warm_up_and_an_end_and_join_when_they_meet() {
+        let mut weights = vec![0.0; 100];
+        weights[40] = 2.0;
+        let one = join(&weights, (10, 100), 4);
+        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0 }]);
+        weights[50] = 1.0;
+        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0 }]);
+        weights[50] = 0.0;
+        weights[80] = 1.0;
+        assert_eq!(join(&weights, (10, 100), 4).len(), 2);
+        weights[2] = 1.0;
+        assert_eq!(join(&weights, (10, 100), 4).len(), 2, "what is over before the period begins does not count");
+        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0 }]);
+    }
+}
