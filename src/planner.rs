@@ -1,6 +1,7 @@
 //! `Recommendation`: minimum and maximum chunks, and why; found by simulation of the demand in virtual time.
 
 pub mod assumptions;
+pub mod bar;
 pub mod binned;
 pub mod capacity;
 pub mod cost;
@@ -11,31 +12,37 @@ pub mod explain;
 pub mod headroom;
 pub mod hybrid;
 pub mod judgement;
+pub mod limits;
 pub mod naive;
 pub mod recommendation;
 pub mod request;
 pub mod search;
 pub mod spread;
 pub mod timeline;
+mod tune;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};
-use crate::base::stats::interval::trials_to_show;
 use crate::base::time::Nanos;
+use crate::scenario::autoscaler::Policy;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
 use crate::scenario::load::Arrivals;
 use crate::scenario::plan::{Plan, Promise, Provenance};
+use crate::sim::fit::{Fitted, Multipliers};
 use crate::workload::schedule::{self, Material};
 use capacity::Capacity;
 use cost::Tariff;
 use demand::Demand;
+use draws::Uncertainty;
 use evaluate::Simulation;
 use explain::Answer;
 use headroom::{Chosen, Split};
+use limits::{Certificate, Doubt, Limits};
 use recommendation::{Baseline, CandidateResult, Effort, PromiseText, Recommendation, Rejected, Timeline};
 use search::{Evaluator, Found, Judged, Look, PeriodOutcome, Rules, Seeds, Size};
 use std::fmt;
+use tune::Ground;
 use world::World;
 
 /// Version of the [`Recommendation`] document.
@@ -82,6 +89,32 @@ pub enum Error {
         /// Whole seconds of the recording.
         fitting: u64,
     },
+    /// More is promised of requests than the lengths that were recorded can tell.
+    #[error(
+        "plan.promise.requests = {requests} speaks of 1 request in {one_in}, and only {rows} recorded lengths are there to draw from: what so rare a request looks like was never seen; expected at most {most}, or a longer recording"
+    )]
+    BeyondLengths {
+        /// Share promised.
+        requests: String,
+        /// Its reciprocal tail.
+        one_in: u64,
+        /// Recorded rows.
+        rows: usize,
+        /// The largest share that they support.
+        most: String,
+    },
+    /// The fit has too few draws for the confidence.
+    #[error(
+        "plan.promise.confidence = {confidence} needs at least {needed} outer draws to certify on, and the fit allows {draws}; expected a lower confidence or a model.json with more draws"
+    )]
+    TooFewDraws {
+        /// Confidence.
+        confidence: String,
+        /// Draws that certification has.
+        draws: u32,
+        /// Draws that it needs.
+        needed: u64,
+    },
     /// The promise cannot be shown by simulation.
     #[error(
         "plan.promise: to show with {confidence} confidence that {periods} of periods keep it takes more than {most} simulated ones; expected less of either, for example 95% and 95%"
@@ -122,6 +155,8 @@ pub struct PlanProgress {
 pub enum Stage {
     /// Demand and capacity of a chunk.
     Survey,
+    /// Variants of the autoscaler.
+    Tune,
     /// The search.
     Search,
     /// Fresh periods.
@@ -130,16 +165,20 @@ pub enum Stage {
     Headroom,
     /// Rules of thumb and the next cheaper size.
     Compare,
+    /// Worlds with less uncertainty.
+    Limits,
 }
 
 impl fmt::Display for PlanProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.stage {
             Stage::Survey => "demand and capacity of a chunk",
+            Stage::Tune => "target and schedule",
             Stage::Search => "search",
             Stage::Certify => "certify on fresh periods",
             Stage::Headroom => "head-room by cause",
             Stage::Compare => "rules of thumb",
+            Stage::Limits => "which uncertainty decides",
         })?;
         match self.size {
             Some(size) => write!(f, ": {} (candidate {})", explain::size(size), self.candidates),
@@ -148,10 +187,37 @@ impl fmt::Display for PlanProgress {
     }
 }
 
+/// The law of one chunk and what is not known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// The best estimate.
+    pub spec: &'a EndpointSpec,
+    /// Where it comes from.
+    pub source: Provenance,
+    /// Laws that the measurement allows as well; fewer than two: the estimate is taken to be exact.
+    pub draws: &'a [EndpointSpec],
+    /// By how much a prediction may be too low.
+    pub multipliers: Multipliers,
+}
+
+impl<'a> Model<'a> {
+    /// A law that is taken to be exact.
+    #[must_use]
+    pub fn exact(spec: &'a EndpointSpec, source: Provenance) -> Self {
+        Self { spec, source, draws: &[], multipliers: Multipliers::default() }
+    }
+
+    /// A fit with its uncertainty.
+    #[must_use]
+    pub fn fitted(fitted: &'a Fitted, source: Provenance) -> Self {
+        Self { spec: &fitted.spec, source, draws: &fitted.draws, multipliers: fitted.multipliers }
+    }
+}
+
 /// Finds minimum and maximum chunks for the plan of `experiment`.
 ///
-/// `model` is the law of one chunk, `model_source` where it comes from; `material` holds the rows of `plan.demand` (as `arrivals`) and of
-/// the lengths. The result depends on nothing but these and the seed.
+/// `model` is the law of one chunk, taken to be exact, `model_source` where it comes from; `material` holds the rows of `plan.demand` (as
+/// `arrivals`) and of the lengths. The result depends on nothing but these and the seed.
 ///
 /// # Errors
 /// See [`Error`]. That no size keeps the promise is no error: [`Recommendation::chosen`] is `None` then.
@@ -159,6 +225,19 @@ pub fn recommend(
     experiment: &Experiment,
     model: &EndpointSpec,
     model_source: Provenance,
+    material: &Material,
+    progress: &mut dyn FnMut(PlanProgress),
+) -> Result<Recommendation, Error> {
+    recommend_under(experiment, &Model::exact(model, model_source), material, progress)
+}
+
+/// [`recommend`] with what is not known of the endpoint (`model`) and of the level of demand (`plan.demand_error`) inside the promise.
+///
+/// # Errors
+/// See [`Error`].
+pub fn recommend_under(
+    experiment: &Experiment,
+    model: &Model<'_>,
     material: &Material,
     progress: &mut dyn FnMut(PlanProgress),
 ) -> Result<Recommendation, Error> {
@@ -172,12 +251,29 @@ pub fn recommend(
     let tariff = Tariff::new(&plan.price).map_err(|(first, next)| Error::Currencies { first, next })?;
     // Lengths of requests that come by a rate function are drawn from the rows of the recorded arrivals when they have no others.
     let borrowed = Material { lengths: material.lengths.clone().or_else(|| material.arrivals.clone()), ..material.clone() };
-    let world = World::new(plan, &scenario.workload, &scenario.slo, model, &borrowed, experiment.seed)?;
+    check_lengths(plan, &borrowed)?;
+    let endpoints = if model.draws.len() > 1 { model.draws.to_vec() } else { Vec::new() };
+    let learnt = if plan.demand.is_none() { borrowed.demand.clone() } else { None };
+    let uncertainty = Uncertainty { endpoints, multipliers: model.multipliers, demand_error: plan.demand_error.0, demand: learnt };
+    let ground = Ground {
+        scenario,
+        law: model.spec,
+        material: &borrowed,
+        seed: experiment.seed,
+        uncertainty: &uncertainty,
+        draws: uncertainty.per_family(plan.promise.confidence.0),
+        tariff: &tariff,
+        threads: threads(),
+    };
     progress(PlanProgress { stage: Stage::Survey, size: None, candidates: 0 });
-    let survey = Survey::of(&world)?;
-    let mut work = Work { world: &world, tariff: &tariff, survey: &survey, threads: threads(), candidates: 0, effort: Effort::default() };
+    let survey = Survey::of(&ground.world(plan)?)?;
+    let mut effort = Effort::default();
+    let tuned = tune::autoscaler(&ground, plan, &survey.rules, &mut effort, progress)?;
+    let world = ground.world(&tuned)?;
+    let (threads, candidates) = (ground.threads, effort.candidates);
+    let mut work = Work { world: &world, tariff: &tariff, survey: &survey, uncertainty: &uncertainty, threads, candidates, effort };
     let found = work.search(progress)?;
-    let mut recommendation = work.unanswered(experiment, model_source, &found);
+    let mut recommendation = work.unanswered(experiment, model.source, &found);
     work.answer(&found, &mut recommendation, progress)?;
     recommendation.effort = work.effort;
     Ok(recommendation)
@@ -219,6 +315,20 @@ fn check_recording(plan: &Plan, material: &Material) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a promise on requests rarer than any that was recorded.
+fn check_lengths(plan: &Plan, material: &Material) -> Result<(), Error> {
+    let Some(rows) = &material.lengths else { return Ok(()) };
+    let (count, missed) = (rows.rows.len(), 1.0 - plan.promise.requests.0);
+    // Recorded lengths may hold no request at all of the tail that the promise is about.
+    if count == 0 || missed <= 0.0 || missed * count as f64 >= 1.0 - 1e-9 {
+        return Ok(());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    let one_in = (1.0 / missed).round() as u64;
+    let most = explain::percent(1.0 - 1.0 / count as f64);
+    Err(Error::BeyondLengths { requests: plan.promise.requests.to_string(), one_in, rows: count, most })
+}
+
 /// What is known before the search.
 struct Survey {
     demand: Demand,
@@ -237,38 +347,56 @@ impl Survey {
         let capacity = capacity::of_one_chunk(world, &demand, requests.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate, and the search clamps it")]
         let guess = (demand.p95_minute_tok_s / if capacity.tok_s > 0.0 { capacity.tok_s } else { plan.chunk.size.0 }).ceil() as u32;
+        let policy = &plan.autoscaler.policy;
         let mut rules = Rules {
             requests: requests.0,
             periods: periods.0,
             confidence: confidence.0,
             max_chunks: plan.max_chunks,
+            least: u32::from(!matches!(policy, Policy::Keda(_))),
             lowest: demand.lowest_chunks,
             guess,
+            fixed: matches!(policy, Policy::Units(units) if units.burst.is_none()),
             search_periods: 1,
-            tolerated: 0,
+            certify_periods: 1,
+            certify_least: 0,
+            draws: world.outer_draws(),
         };
-        budget(&mut rules, demand.requests_per_period);
-        if rules.certify_periods(0).is_none() {
-            return Err(Error::NotCertifiable { periods: periods.to_string(), confidence: confidence.to_string(), most: search::MOST_PERIODS });
+        budget(&mut rules, plan, demand.requests_per_period);
+        if rules.bars().is_empty() {
+            return Err(not_certifiable(&rules, plan));
         }
         Ok(Self { demand, capacity, rules })
     }
 }
 
-/// Shares the budget: enough periods in the search to tell good from bad, and as many tolerated failures in certification as it can bear,
-/// so that a size that is good enough is not refused for one bad day.
-fn budget(rules: &mut Rules, requests_per_period: f64) {
-    let affordable = |share: f64, candidates: f64| share * BUDGET / (candidates * requests_per_period.max(1.0));
-    // With this many kept periods and no other, a size shows the promise already in the search.
-    let spotless = trials_to_show(rules.periods, rules.confidence, 0, 60).and_then(|n| u32::try_from(n).ok()).unwrap_or(60);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between the bounds of the clamp")]
-    let periods = affordable(0.5, 16.0).clamp(4.0, f64::from(spotless.clamp(4, 60))) as u32;
-    rules.search_periods = periods;
-    for tolerated in 1..=2 {
-        let more = Rules { tolerated, ..*rules };
-        if more.certify_periods(0).is_some_and(|n| f64::from(n) <= affordable(0.4, 4.0)) {
-            rules.tolerated = tolerated;
-        }
+fn not_certifiable(rules: &Rules, plan: &Plan) -> Error {
+    let Promise { periods, confidence, .. } = plan.promise;
+    let risk = 1.0 - confidence.0;
+    if rules.draws > 1 && risk > 0.0 && 1.0 / (f64::from(rules.draws) + 1.0) >= risk {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let needed = (1.0 / risk).floor() as u64;
+        return Error::TooFewDraws { confidence: confidence.to_string(), draws: rules.draws, needed };
+    }
+    Error::NotCertifiable { periods: periods.to_string(), confidence: confidence.to_string(), most: bar::MOST_PERIODS.into() }
+}
+
+/// Shares the budget: enough periods in the search to tell good from bad, and enough in certification that a size that is good enough is not
+/// refused for a few bad days. `plan.search` overrides both.
+fn budget(rules: &mut Rules, plan: &Plan, requests_per_period: f64) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    let affordable = |share: f64, candidates: f64| (share * BUDGET / (candidates * requests_per_period.max(1.0))) as u32;
+    rules.certify_periods = affordable(0.4, 4.0).clamp(1, bar::MOST_PERIODS);
+    let certify = rules.bars().first().map_or(1, bar::Bar::periods);
+    // A few for each outer draw; without draws, as many as certification takes, for a fair guess of what will pass.
+    let (fewest, wanted) = if rules.draws > 1 { (rules.draws, 4 * rules.draws) } else { (4, certify) };
+    rules.search_periods = affordable(0.5, 16.0).clamp(fewest, wanted.max(fewest));
+    if let Some(periods) = plan.search.periods {
+        rules.search_periods = periods.max(fewest);
+    }
+    if let Some(periods) = plan.search.certify {
+        rules.certify_least = periods;
+        rules.certify_periods = rules.certify_periods.max(periods);
     }
 }
 
@@ -277,6 +405,7 @@ struct Work<'a> {
     world: &'a World<'a>,
     tariff: &'a Tariff,
     survey: &'a Survey,
+    uncertainty: &'a Uncertainty,
     threads: usize,
     candidates: u32,
     effort: Effort,
@@ -298,19 +427,37 @@ impl Work<'_> {
         error.map_or(Ok(found), |e| Err(e.into()))
     }
 
-    /// Simulates `periods` periods of `size`, stopping early only when `tolerance` is given.
-    fn simulate(&mut self, size: Size, seeds: Seeds, periods: u32, tolerance: Option<u32>) -> Vec<PeriodOutcome> {
+    /// Simulates `size` on the seeds of a round until its bar is decided, or all of it when `is_whole`.
+    fn simulate(&mut self, size: Size, round: u32, bar: bar::Bar, is_whole: bool) -> Vec<PeriodOutcome> {
         let mut simulation = Simulation::new(self.world, self.tariff, self.threads);
-        let mut outcomes = Vec::new();
+        let mut outcomes: Vec<PeriodOutcome> = Vec::new();
+        let mut tally = bar::Tally::new(bar);
         let mut next = 0;
-        while next < periods && tolerance.is_none_or(|t| self.survey.rules.failures(&outcomes) <= t) {
-            let end = (next + 8).min(periods);
-            outcomes.extend(simulation.evaluate(size, seeds, next..end));
+        while next < bar.periods() && (is_whole || !tally.is_missed()) {
+            let end = (next + 8).min(bar.periods());
+            let more = simulation.evaluate(size, Seeds::Certify(round), next..end);
+            for (index, period) in (next..).zip(&more) {
+                tally.add(index, self.survey.rules.keeps(period));
+            }
+            outcomes.extend(more);
             next = end;
         }
         self.effort.periods += simulation.periods;
         self.effort.requests += simulation.requests;
         outcomes
+    }
+
+    /// What a size did on fresh periods. With outer draws the bar decides on the promise, not the periods of all draws together.
+    fn result(&self, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -> CandidateResult {
+        let mut result = explain::candidate(&self.survey.rules, size, periods);
+        if bar.draws > 1 {
+            let mut tally = bar::Tally::new(bar);
+            for (index, period) in (0..).zip(periods) {
+                tally.add(index, self.survey.rules.keeps(period));
+            }
+            result.keeps_promise = periods.len() >= bar.periods() as usize && !tally.is_missed();
+        }
+        result
     }
 
     /// Everything that does not depend on the chosen size, and the answer when there is none.
@@ -346,6 +493,8 @@ impl Work<'_> {
             assumptions: assumptions::list(self.world, &scenario.slo, &survey.demand, model_source),
             create_body: request::create_body(plan, most),
             resize_body: request::resize_body(plan, most),
+            certificate: None,
+            limits: Limits::default(),
             warnings: assumptions::doubts(self.world, &scenario.slo, &survey.demand, &survey.capacity),
             effort: Effort::default(),
         }
@@ -376,8 +525,8 @@ impl Work<'_> {
             self.thumbs(None, to, progress);
             return Ok(());
         };
-        let (plan, survey) = (self.world.plan, self.survey);
-        let result = explain::candidate(&survey.rules, chosen.size, &chosen.periods);
+        let plan = self.world.plan;
+        let result = self.result(chosen.size, &chosen.periods, chosen.bar);
         progress(PlanProgress { stage: Stage::Headroom, size: None, candidates: self.candidates });
         let split = self.headroom(found, chosen, result.mean_chunks, progress);
         progress(PlanProgress { stage: Stage::Compare, size: None, candidates: self.candidates });
@@ -397,15 +546,36 @@ impl Work<'_> {
         to.create_body = request::create_body(plan, chosen.size);
         to.resize_body = request::resize_body(plan, chosen.size);
         to.chosen = Some(result);
+        to.certificate = Some(self.certificate(chosen));
         self.thumbs(Some(chosen), to, progress);
+        progress(PlanProgress { stage: Stage::Limits, size: None, candidates: self.candidates });
+        to.limits = self.limits(found, progress);
         Ok(())
+    }
+
+    fn certificate(&self, chosen: &Judged) -> Certificate {
+        let spent = (0..).zip(self.survey.rules.bars()).take_while(|(round, _)| *round <= chosen.round);
+        let risk = spent.map(|(_, bar)| bar.risk(self.survey.rules.periods)).sum();
+        Certificate { bar: chosen.bar, bad_draws: chosen.bad_draws, risk }
+    }
+
+    fn limits(&mut self, found: &Found, progress: &mut dyn FnMut(PlanProgress)) -> Limits {
+        let rules = &self.survey.rules;
+        let doubt = Doubt { uncertainty: self.uncertainty, confidence: rules.confidence };
+        let mut candidates = self.candidates;
+        let (limits, effort) = limits::find(self.world, self.tariff, rules, (found, &doubt), self.threads, &mut |look| {
+            candidates += 1;
+            progress(PlanProgress { stage: Stage::Limits, size: Some(look.size), candidates });
+        });
+        self.effort.periods += effort.periods;
+        self.effort.requests += effort.requests;
+        self.effort.candidates += effort.candidates;
+        limits
     }
 
     fn headroom(&mut self, found: &Found, chosen: &Judged, mean_chunks: f64, progress: &mut dyn FnMut(PlanProgress)) -> Split {
         let rules = Rules { guess: chosen.size.max, ..self.survey.rules };
-        let tolerance = rules.search_tolerance();
-        let passing = found.looked.values().filter(|p| rules.failures(p) <= tolerance);
-        let cheapest = passing.min_by(|a, b| search::mean_cost(a).total_cmp(&search::mean_cost(b)));
+        let cheapest = found.cheapest.and_then(|size| found.looked.get(&size));
         let what = Chosen { size: chosen.size, mean_chunks, cheapest: cheapest.map(Vec::as_slice) };
         let mut candidates = self.candidates;
         let split =
@@ -434,8 +604,8 @@ impl Work<'_> {
             .min_by(|a, b| saving(a.1).total_cmp(&saving(b.1)).then(a.0.cmp(b.0)))
             .map(|(size, _)| *size)?;
         let rules = self.survey.rules;
-        let periods = self.simulate(size, Seeds::Certify(chosen.round), u32::try_from(chosen.periods.len()).unwrap_or(u32::MAX), None);
-        let result = explain::candidate(&rules, size, &periods);
+        let periods = self.simulate(size, chosen.round, chosen.bar, true);
+        let result = self.result(size, &periods, chosen.bar);
         let reason = explain::why_fails(&rules, self.world.plan, &periods);
         Some(Rejected { rule: "next cheaper".to_owned(), result, reason })
     }
@@ -444,14 +614,13 @@ impl Work<'_> {
     fn thumbs(&mut self, chosen: Option<&Judged>, to: &mut Recommendation, progress: &mut dyn FnMut(PlanProgress)) {
         let rules = self.survey.rules;
         let round = chosen.map_or(0, |c| c.round);
-        let periods = rules.certify_periods(round).unwrap_or(rules.search_periods);
-        let tolerance = u32::try_from(rules.tolerated).unwrap_or(u32::MAX);
+        let Some(bar) = chosen.map(|c| c.bar).or_else(|| rules.bars().first().copied()) else { return };
         for thumb in naive::rules(&self.survey.demand, self.world.plan.chunk.size.0) {
             progress(PlanProgress { stage: Stage::Compare, size: Some(thumb.size), candidates: self.candidates });
             let size = thumb.size;
             let known = chosen.filter(|c| c.size == size).map(|c| c.periods.clone());
-            let outcomes = known.unwrap_or_else(|| self.simulate(size, Seeds::Certify(round), periods, Some(tolerance)));
-            let result = explain::candidate(&rules, size, &outcomes);
+            let outcomes = known.unwrap_or_else(|| self.simulate(size, round, bar, false));
+            let result = self.result(size, &outcomes, bar);
             let reason = self.thumb_reason(&result, &outcomes, to.chosen.as_ref());
             to.naive.push(Rejected { rule: thumb.rule.to_owned(), result, reason });
         }
@@ -477,12 +646,12 @@ impl Work<'_> {
         for (size, periods) in &found.looked {
             let judged = found.judged.iter().rev().find(|j| j.size == *size && j.certified);
             frontier.push(match judged {
-                Some(judged) => explain::candidate(rules, *size, &judged.periods),
+                Some(judged) => self.result(*size, &judged.periods, judged.bar),
                 None => explain::comparable(rules, self.tariff, *size, periods, dearness(found, chosen, periods.len())),
             });
         }
         for judged in found.judged.iter().filter(|j| !found.looked.contains_key(&j.size)) {
-            frontier.push(explain::candidate(rules, judged.size, &judged.periods));
+            frontier.push(self.result(judged.size, &judged.periods, judged.bar));
         }
         frontier.sort_by(|a, b| a.cost_per_hour.total_cmp(&b.cost_per_hour).then((a.min_chunks, a.max_chunks).cmp(&(b.min_chunks, b.max_chunks))));
         frontier

@@ -139,7 +139,11 @@ pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Mater
             printer.talk(&format!("plan: {p}"));
         }
     };
-    let found = planner::recommend(experiment, &model.spec, model.source, material, &mut show);
+    let law = match &model.fitted {
+        Some(fitted) => planner::Model::fitted(fitted, model.source),
+        None => planner::Model::exact(&model.spec, model.source),
+    };
+    let found = planner::recommend_under(experiment, &law, material, &mut show);
     bar.finish_and_clear();
     found.map_err(|e| Failure::from_error(Exit::Usage, &e))
 }

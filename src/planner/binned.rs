@@ -132,6 +132,12 @@ impl Law {
         Ok(Some(Self { rates, rows: Arc::new(rows) }))
     }
 
+    /// The same requests' lengths with the days of another model of the same recording.
+    #[must_use]
+    pub fn with_model(&self, model: DemandModel) -> Self {
+        Self { rates: Rates::Model(Arc::new(model)), rows: Arc::clone(&self.rows) }
+    }
+
     /// A lead-in and a period of the lengths `spans`.
     #[must_use]
     pub fn period(&self, levels: Levels, spans: (Nanos, Nanos), seed: Seed) -> Binned {

@@ -56,6 +56,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
     let mut draw = world.seed.stream("plan-sample");
     for period in 0..periods.max(1) {
         let mut schedule = world.period(Seeds::Search, period)?.into_main();
+        let law = &world.draw(Seeds::Search, period).endpoint;
         let mut bins = vec![0.0; index(period_s / bin_s, 0.999).max(1)];
         let mut works: Vec<Vec<f64>> = vec![Vec::new(); PARTS];
         let last = bins.len() - 1;
@@ -66,7 +67,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
             let at = arrival.at.as_secs_f64();
             let size = f64::from(arrival.input_tokens) + f64::from(arrival.output_tokens);
             bins[index(at / bin_s, 0.0).min(last)] += size / bin_s;
-            works[index(at / period_s * PARTS as f64, 0.0).min(PARTS - 1)].push(least_work_s(&world.endpoint, &arrival));
+            works[index(at / period_s * PARTS as f64, 0.0).min(PARTS - 1)].push(least_work_s(law, &arrival));
             tokens += size;
             seen += 1;
             keep(&mut demand.sample, seen, &arrival, &mut draw);

@@ -235,7 +235,20 @@ mod tests {
     use crate::planner::tests::tiny_plan;
 
     fn rules() -> Rules {
-        Rules { requests: 0.99, periods: 0.9, confidence: 0.9, max_chunks: 8, lowest: 1, guess: 1, search_periods: 8, tolerated: 1 }
+        Rules {
+            requests: 0.99,
+            periods: 0.9,
+            confidence: 0.9,
+            max_chunks: 8,
+            least: 1,
+            lowest: 1,
+            guess: 1,
+            fixed: false,
+            search_periods: 8,
+            certify_periods: 40,
+            certify_least: 0,
+            draws: 1,
+        }
     }
 
     #[test]

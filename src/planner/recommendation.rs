@@ -1,5 +1,6 @@
 //! `Recommendation`: the answer of `plimsoll plan`, every figure with its provenance.
 
+use super::limits::{Certificate, Limits};
 use crate::base::diag::Warning;
 use crate::scenario::plan::Provenance;
 use schemars::JsonSchema;
@@ -52,6 +53,10 @@ pub struct Recommendation {
     pub create_body: serde_json::Value,
     /// Body of `PUT /api/2.0/serving-endpoints/{name}/config`.
     pub resize_body: serde_json::Value,
+    /// What the promise was shown by. `None`: it was not.
+    pub certificate: Option<Certificate>,
+    /// Which uncertainty decides the size, and what less of it would save.
+    pub limits: Limits,
     /// Reasons to doubt.
     pub warnings: Vec<Warning>,
     /// Simulated periods, requests and seconds of computing.
@@ -77,9 +82,9 @@ pub struct CandidateResult {
     pub periods_kept: u32,
     /// Periods simulated.
     pub periods: u32,
-    /// Clopper-Pearson lower bound on the share of periods kept, at the promise's confidence.
+    /// Clopper-Pearson lower bound on the share of periods kept, at the promise's confidence; over the periods of all outer draws.
     pub kept_lower_bound: f64,
-    /// The promise is kept: the lower bound reaches the share promised.
+    /// The promise is kept: the lower bound reaches the share promised; with outer draws, few enough of them are bad (see the certificate).
     pub keeps_promise: bool,
     /// Share of requests that missed TTFT, TPOT, E2E; were throttled; timed out; failed.
     pub misses: Misses,

@@ -4,11 +4,15 @@
 //! neighbours; scale-down makes the exceptions), so the sizes that pass form a staircase, and the cheapest lies on its edge. And the best of
 //! many noisy candidates looks better than it is (winner's curse), so what the search liked is judged again by fresh periods.
 
-use crate::base::stats::interval::trials_to_show;
+mod certify;
+mod walk;
+
+use super::bar::Bar;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use walk::Walk;
 
-/// Minimum and maximum chunks. Invariant of the search: `1 <= min <= max`.
+/// Minimum and maximum chunks. Invariant of the search: `min <= max` and `1 <= max`; a minimum of zero is looked at only where the endpoint allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size {
     /// Chunks at least.
@@ -118,41 +122,53 @@ pub struct Rules {
     pub confidence: f64,
     /// Largest size considered.
     pub max_chunks: u32,
+    /// Smallest minimum considered: 1, or 0 where the endpoint scales to zero.
+    pub least: u32,
     /// No size with a smaller maximum can do (fluid screen); at least 1.
     pub lowest: u32,
     /// Fixed size at which the bracket starts.
     pub guess: u32,
-    /// Periods per candidate in the search.
+    /// Only sizes that never scale.
+    pub fixed: bool,
+    /// Periods per candidate in the search, over all outer draws.
     pub search_periods: u32,
-    /// Failed periods that a certification may tolerate.
-    pub tolerated: u64,
+    /// Periods that certification may spend on a size, unless the promise takes more to be shown at all.
+    pub certify_periods: u32,
+    /// Periods that certification takes of each size at least.
+    pub certify_least: u32,
+    /// Outer draws of a family of seeds; 1 when nothing is uncertain but the simulation.
+    pub draws: u32,
 }
 
-/// Most periods that a certification may ask for.
-pub const MOST_PERIODS: u64 = 20_000;
-
 impl Rules {
-    /// The share of the risk that round `round` of certification may spend. The first round takes four fifths; all together stay below the whole.
+    /// Rounds of certification and the share of the risk `1 - confidence` that each may spend: they add up to it. With outer draws the share
+    /// cannot be cut fine, since `1 / (draws + 1)` is the least that can be shown; where two rounds would be too many there is one.
     #[must_use]
-    pub fn level(&self, round: u32) -> f64 {
+    pub fn bars(&self) -> Vec<Bar> {
         let risk = 1.0 - self.confidence;
-        if round == 0 { 0.8 * risk } else { 0.2 * risk * 0.5_f64.powi(i32::try_from(round).unwrap_or(i32::MAX)) }
+        let bars = |shares: &[f64]| -> Option<Vec<Bar>> {
+            shares.iter().map(|share| Bar::design(self.periods, share * risk, self.draws, (self.certify_least, self.certify_periods))).collect()
+        };
+        let splits: [&[f64]; 3] = [&[0.8, 0.1, 0.05, 0.05], &[0.75, 0.25], &[1.0]];
+        let fitting = splits.into_iter().skip(usize::from(self.draws > 1)).find_map(bars);
+        fitting.unwrap_or_default()
     }
 
-    /// Periods of a certification in `round`; `None`: more than [`MOST_PERIODS`].
+    /// What a size must do in the search, so that what passes has a fair chance of certification. One draw: half of what the promise allows, to
+    /// the nearest whole period. Several: what the first round of certification asks, in proportion.
     #[must_use]
-    pub fn certify_periods(&self, round: u32) -> Option<u32> {
-        trials_to_show(self.periods, 1.0 - self.level(round), self.tolerated, MOST_PERIODS).and_then(|n| u32::try_from(n).ok())
-    }
-
-    /// Failed periods that a candidate may have in the search: half of what the promise allows, to the nearest whole one, so that what
-    /// passes has a fair chance of certification.
-    #[must_use]
-    pub fn search_tolerance(&self) -> u32 {
-        let allowed = f64::from(self.search_periods) * (1.0 - self.periods) * 0.5;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and search_periods")]
-        let allowed = allowed.round() as u32;
-        allowed.min(self.search_periods.saturating_sub(1))
+    pub fn search_bar(&self) -> Bar {
+        let draws = self.draws.max(1).min(self.search_periods.max(1));
+        let depth = (self.search_periods / draws).max(1);
+        let certify = self.bars().first().copied().unwrap_or_default();
+        let (allowed, bad_draws) = if draws == 1 {
+            (f64::from(depth) * (1.0 - self.periods) * 0.5, 0)
+        } else {
+            (f64::from(certify.bad_periods) * f64::from(depth) / f64::from(certify.depth.max(1)), certify.bad_draws)
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the depth")]
+        let bad_periods = (allowed.round() as u32).min(depth - 1);
+        Bar { draws, depth, bad_periods, bad_draws }
     }
 
     /// Whether a period kept its part of the promise.
@@ -181,8 +197,12 @@ pub struct Judged {
     pub size: Size,
     /// In which round.
     pub round: u32,
+    /// What it had to do.
+    pub bar: Bar,
     /// Its periods; cut short when it failed.
     pub periods: Vec<PeriodOutcome>,
+    /// Outer draws that were bad at this size or at one before it in the same round.
+    pub bad_draws: u32,
     /// Whether it is certified.
     pub certified: bool,
 }
@@ -196,23 +216,24 @@ pub struct Found {
     pub judged: Vec<Judged>,
     /// Every size looked at, with its periods of the search.
     pub looked: BTreeMap<Size, Vec<PeriodOutcome>>,
+    /// The cheapest that passed the search, before certification.
+    pub cheapest: Option<Size>,
 }
 
 /// Runs the search to its end: the cheapest size on the seeds of the search, then certification.
 pub fn search(rules: &Rules, evaluator: &mut dyn Evaluator, look: &mut dyn FnMut(Look)) -> Found {
-    let mut walk = Walk { rules, evaluator, looked: BTreeMap::new(), look };
-    walk.explore();
-    let contenders = walk.contenders();
-    let (judged, chosen) = walk.certify(&contenders);
-    Found { chosen, judged, looked: walk.looked }
+    let mut walk = Walk::new(rules, evaluator, look);
+    let cheapest = walk.run();
+    let sequences = cheapest.map(|best| certify::sequences(&mut walk, best)).unwrap_or_default();
+    let (judged, chosen) = certify::certify(&mut walk, &sequences);
+    Found { chosen, judged, looked: walk.into_looked(), cheapest }
 }
 
 /// The cheapest size on the seeds of the search alone: not certified, for comparisons of what-if worlds.
 pub fn cheapest(rules: &Rules, evaluator: &mut dyn Evaluator, look: &mut dyn FnMut(Look)) -> Option<(Size, Vec<PeriodOutcome>)> {
-    let mut walk = Walk { rules, evaluator, looked: BTreeMap::new(), look };
-    walk.explore();
-    let best = *walk.contenders().first()?;
-    walk.looked.remove(&best).map(|periods| (best, periods))
+    let mut walk = Walk::new(rules, evaluator, look);
+    let best = walk.run()?;
+    walk.into_looked().remove(&best).map(|periods| (best, periods))
 }
 
 /// One look at a candidate, for progress.
@@ -222,231 +243,6 @@ pub struct Look {
     pub size: Size,
     /// On which seeds.
     pub seeds: Seeds,
-}
-
-/// The state of one search.
-struct Walk<'a> {
-    rules: &'a Rules,
-    evaluator: &'a mut dyn Evaluator,
-    looked: BTreeMap<Size, Vec<PeriodOutcome>>,
-    look: &'a mut dyn FnMut(Look),
-}
-
-impl Walk<'_> {
-    /// Whether `size` passes on the seeds of the search. Clear failures stop after a few periods.
-    fn passes(&mut self, size: Size) -> bool {
-        if size.max < self.rules.lowest {
-            return false;
-        }
-        let tolerance = self.rules.search_tolerance();
-        if !self.looked.contains_key(&size) {
-            (self.look)(Look { size, seeds: Seeds::Search });
-            let periods = self.judge(size, Seeds::Search, self.rules.search_periods, tolerance);
-            self.looked.insert(size, periods);
-        }
-        self.looked.get(&size).is_some_and(|p| self.rules.failures(p) <= tolerance)
-    }
-
-    /// Simulates up to `periods` periods in batches, and stops when more than `tolerance` have failed: they cannot be made good.
-    fn judge(&mut self, size: Size, seeds: Seeds, periods: u32, tolerance: u32) -> Vec<PeriodOutcome> {
-        let mut outcomes = Vec::new();
-        let mut next = 0;
-        // The batches do not depend on the number of threads, so neither does the result.
-        let mut batch = 2;
-        while next < periods {
-            let end = (next + batch).min(periods);
-            outcomes.extend(self.evaluator.evaluate(size, seeds, next..end));
-            next = end;
-            batch = (batch * 2).min(16);
-            if self.rules.failures(&outcomes) > tolerance {
-                break;
-            }
-        }
-        outcomes
-    }
-
-    /// Fixed sizes first, then the staircase, then the neighbours of the best.
-    fn explore(&mut self) {
-        let Some(fixed) = self.smallest_fixed() else { return };
-        self.staircase(fixed);
-        let Some(&best) = self.contenders().first() else { return };
-        // Scale-down breaks monotony now and then: look at every neighbour that could be cheaper. And the best may fail on fresh seeds by a
-        // hair: look at the neighbours with one more, so that certification falls back on the next in cost and not on a larger fixed size.
-        for (min, max) in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (1, -1), (0, 1), (1, 1)] {
-            let (Some(min), Some(max)) = (best.min.checked_add_signed(min), best.max.checked_add_signed(max)) else { continue };
-            if min >= 1 && min <= max && max <= self.rules.max_chunks {
-                self.passes(Size { min, max });
-            }
-        }
-    }
-
-    /// The smallest size without scaling that passes: doubled from the guess, then bisected.
-    fn smallest_fixed(&mut self) -> Option<u32> {
-        let most = self.rules.max_chunks;
-        let mut fails = self.rules.lowest.max(1) - 1;
-        let mut at = self.rules.guess.clamp(fails + 1, most.max(fails + 1));
-        if at > most {
-            return None;
-        }
-        let mut step = 1;
-        let mut passes = loop {
-            if self.passes(Size::fixed(at)) {
-                break at;
-            }
-            fails = at;
-            if at == most {
-                return None;
-            }
-            at = at.saturating_add(step).min(most);
-            step *= 2;
-        };
-        while passes - fails > 1 {
-            let middle = fails.midpoint(passes);
-            if self.passes(Size::fixed(middle)) {
-                passes = middle;
-            } else {
-                fails = middle;
-            }
-        }
-        Some(passes)
-    }
-
-    /// From (n, n): lower min as far as it goes, raise max by one, and again. Ends when max no longer binds.
-    fn staircase(&mut self, fixed: u32) {
-        let mut min = fixed;
-        let mut max = fixed;
-        loop {
-            min = self.lowest_min(min, max);
-            if min == 1 || max == self.rules.max_chunks {
-                return;
-            }
-            // Why (min - 1, max) fails: periods in which the maximum was never asked for fail at every larger maximum too.
-            let below = Size { min: min - 1, max };
-            let hopeless =
-                self.looked.get(&below).map_or(0, |periods| periods.iter().filter(|p| !self.rules.keeps(p) && p.peak_chunks < max).count());
-            if hopeless > self.rules.search_tolerance() as usize {
-                return;
-            }
-            max += 1;
-        }
-    }
-
-    /// The smallest min that passes with `max`, given that `from` does (or is taken to, by monotony): gallop down, then bisect.
-    fn lowest_min(&mut self, from: u32, max: u32) -> u32 {
-        let (mut passes, mut fails) = (from, 0);
-        let mut step = 1;
-        while passes > fails + 1 {
-            let at = passes.saturating_sub(step).max(fails + 1);
-            if self.passes(Size { min: at, max }) {
-                passes = at;
-                step *= 2;
-            } else {
-                fails = at;
-                break;
-            }
-        }
-        while passes - fails > 1 {
-            let middle = fails.midpoint(passes);
-            if self.passes(Size { min: middle, max }) {
-                passes = middle;
-            } else {
-                fails = middle;
-            }
-        }
-        passes
-    }
-
-    /// The sizes that pass on the seeds of the search, cheapest first.
-    fn contenders(&self) -> Vec<Size> {
-        let tolerance = self.rules.search_tolerance();
-        let mut passing: Vec<(f64, Size)> =
-            self.looked.iter().filter(|(_, p)| self.rules.failures(p) <= tolerance).map(|(&size, p)| (mean_cost(p), size)).collect();
-        passing.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        passing.into_iter().map(|(_, size)| size).collect()
-    }
-
-    /// Certifies by fixed-sequence tests: from a safe size down in cost, each by the same fresh periods, until the first failure; the last
-    /// that passed is chosen. Every step may be tested at the full level of its round, because a wrong promise needs the first bad size in
-    /// the sequence to pass (Maurer, Hothorn, Lehmacher 1995). When even the safe size fails, the next round starts from a dearer one, on
-    /// new seeds and with a smaller share of the risk.
-    fn certify(&mut self, contenders: &[Size]) -> (Vec<Judged>, Option<Judged>) {
-        const ROUNDS: u32 = 6;
-        let mut judged = Vec::new();
-        let mut starts = self.starts(contenders).into_iter();
-        for round in 0..ROUNDS {
-            let (Some(start), Some(periods)) = (starts.next(), self.rules.certify_periods(round)) else { break };
-            let mut chosen: Option<Judged> = None;
-            let failed: Vec<Size> = judged.iter().map(|j: &Judged| j.size).collect();
-            for size in std::iter::once(start).chain(self.below(start, contenders, &failed)) {
-                (self.look)(Look { size, seeds: Seeds::Certify(round) });
-                let tolerance = u32::try_from(self.rules.tolerated).unwrap_or(u32::MAX);
-                let outcomes = self.judge(size, Seeds::Certify(round), periods, tolerance);
-                let certified = self.rules.failures(&outcomes) <= tolerance;
-                let verdict = Judged { size, round, periods: outcomes, certified };
-                judged.push(verdict.clone());
-                if !certified {
-                    break;
-                }
-                // The cheapest that passed: the order came from the search, the fresh periods may put two near ones the other way.
-                if chosen.as_ref().is_none_or(|c| mean_cost(&verdict.periods) <= mean_cost(&c.periods)) {
-                    chosen = Some(verdict);
-                }
-            }
-            if chosen.is_some() {
-                return (judged, chosen);
-            }
-        }
-        (judged, None)
-    }
-
-    /// Where rounds of certification start: a size that failed no period of the search and has at least as much of both as the cheapest
-    /// such one, then ever larger fixed sizes.
-    fn starts(&self, contenders: &[Size]) -> Vec<Size> {
-        let spotless = |size: &&Size| self.looked.get(*size).is_some_and(|p| self.rules.failures(p) == 0);
-        let Some(&anchor) = contenders.iter().find(spotless).or_else(|| contenders.first()) else { return Vec::new() };
-        let mut starts: Vec<Size> = contenders.iter().filter(spotless).filter(|s| **s != anchor && s.dominates(anchor)).take(1).copied().collect();
-        if starts.is_empty() {
-            starts.push(anchor);
-        }
-        let mut chunks = anchor.max;
-        let mut step = 1;
-        while chunks < self.rules.max_chunks {
-            chunks = (chunks + step).min(self.rules.max_chunks);
-            step *= 2;
-            if !starts.contains(&Size::fixed(chunks)) {
-                starts.push(Size::fixed(chunks));
-            }
-        }
-        starts
-    }
-
-    /// What is tested after `start`: contenders in falling order of cost from the cheapest spotless one, then at most two near misses.
-    /// After a failed round: up to six contenders that have not failed yet and are not larger than `start`.
-    fn below(&self, start: Size, contenders: &[Size], failed: &[Size]) -> Vec<Size> {
-        if !failed.is_empty() {
-            let open = contenders.iter().filter(|s| **s != start && start.dominates(**s) && !failed.contains(s));
-            let mut order: Vec<Size> = open.take(6).copied().collect();
-            order.reverse();
-            return order;
-        }
-        let spotless = contenders.iter().position(|s| self.looked.get(s).is_some_and(|p| self.rules.failures(p) == 0)).unwrap_or(0);
-        let mut order: Vec<Size> = contenders.iter().take(spotless + 1).rev().copied().collect();
-        let cheapest = contenders.first().and_then(|s| self.looked.get(s)).map_or(0.0, |p| mean_cost(p));
-        // Near misses: at least half of the periods seen were kept, and cheaper than all that passed.
-        let mut near: Vec<(f64, Size)> = self
-            .looked
-            .iter()
-            .filter(|(_, p)| {
-                let failures = self.rules.failures(p);
-                failures > self.rules.search_tolerance() && (failures as usize) * 2 <= p.len() && mean_cost(p) < cheapest
-            })
-            .map(|(&size, p)| (mean_cost(p), size))
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        order.extend(near.into_iter().take(2).map(|(_, size)| size));
-        order.retain(|&size| size != start);
-        order
-    }
 }
 
 #[cfg(test)]
@@ -497,7 +293,20 @@ mod tests {
     }
 
     fn rules(max_chunks: u32) -> Rules {
-        Rules { requests: 0.99, periods: 0.9, confidence: 0.9, max_chunks, lowest: 1, guess: 3, search_periods: 12, tolerated: 1 }
+        Rules {
+            requests: 0.99,
+            periods: 0.9,
+            confidence: 0.9,
+            max_chunks,
+            least: 1,
+            lowest: 1,
+            guess: 3,
+            fixed: false,
+            search_periods: 12,
+            certify_periods: 60,
+            certify_least: 0,
+            draws: 1,
+        }
     }
 
     fn brute_force(world: &Synthetic, max_chunks: u32) -> Option<f64> {
@@ -514,11 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn levels_of_all_rounds_stay_within_the_risk() {
-        let rules = rules(4);
-        let spent: f64 = (0..40).map(|r| rules.level(r)).sum();
-        assert!(spent <= 0.1 + 1e-12, "{spent}");
-        assert_eq!(rules.certify_periods(0), Some(41));
+    fn risks_of_all_rounds_stay_within_the_risk() {
+        for (periods, confidence, draws) in [(0.9, 0.9, 1), (0.95, 0.95, 1), (0.9, 0.9, 40), (0.95, 0.95, 80), (0.9, 0.9, 10)] {
+            let rules = Rules { periods, confidence, draws, certify_periods: 1600, ..rules(4) };
+            let bars = rules.bars();
+            let spent: f64 = bars.iter().map(|bar| bar.risk(periods)).sum();
+            assert!(!bars.is_empty() && spent <= 1.0 - confidence + 1e-9, "{spent} for {bars:?}");
+        }
+        assert!(Rules { draws: 9, ..rules(4) }.bars().is_empty(), "1 / 10 is all of the risk, and the simulation has one too");
     }
 
     #[test]
@@ -552,6 +364,16 @@ mod tests {
         assert!(chosen.certified && chosen.size.min >= 3, "{:?}", chosen.size);
     }
 
+    #[test]
+    fn a_minimum_of_zero_and_sizes_that_never_scale_are_looked_at_where_allowed() {
+        let mut world = Synthetic::new(0.0, 3.0, 0.0, 1);
+        let chosen = search(&Rules { least: 0, ..rules(8) }, &mut world, &mut |_| {}).chosen.unwrap();
+        assert_eq!(chosen.size.min, 0);
+        let mut world = Synthetic::new(2.0, 5.0, 0.0, 1);
+        assert!(search(&Rules { fixed: true, ..rules(8) }, &mut world, &mut |_| {}).chosen.is_some_and(|c| c.size == Size::fixed(5)));
+        assert!(world.sizes.iter().all(|s| s.min == s.max));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -577,8 +399,8 @@ mod tests {
             let found = search(&rules, &mut world, &mut |_| {});
             if let Some(chosen) = found.chosen {
                 prop_assert!(chosen.certified);
-                prop_assert_eq!(u32::try_from(chosen.periods.len()).ok(), rules.certify_periods(chosen.round));
-                prop_assert!(rules.failures(&chosen.periods) <= 1);
+                prop_assert_eq!(chosen.periods.len(), chosen.bar.periods() as usize);
+                prop_assert!(rules.failures(&chosen.periods) <= chosen.bar.bad_periods);
             }
         }
     }

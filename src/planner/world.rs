@@ -43,8 +43,8 @@ pub struct World<'a> {
     prototype: Schedule,
     /// The beginning of the demand, replayed before each period.
     lead: Schedule,
-    /// The demand bin by bin, where it can be drawn so; then the two schedules only tell the spans.
-    binned: Option<binned::Law>,
+    /// The demand of each draw bin by bin, where it can be drawn so; then the two schedules only tell the spans.
+    binned: Vec<Option<binned::Law>>,
 }
 
 /// What a request must meet to be good, beside ending well.
@@ -83,9 +83,10 @@ impl<'a> World<'a> {
         material: &'a Material,
         seed: Seed,
     ) -> Result<Self, schedule::Error> {
-        let endpoint = EndpointSpec { noise: 0.0, chunk: plan.chunk.size, autoscaler: plan.autoscaler.clone(), ..model.clone() };
         let period = plan.period.nanos();
         let span = lead_span(&plan.autoscaler, period);
+        let autoscaler = Autoscaler { begins_at: earlier(plan.autoscaler.begins_at, span), ..plan.autoscaler.clone() };
+        let endpoint = EndpointSpec { noise: 0.0, chunk: plan.chunk.size, autoscaler, ..model.clone() };
         let (prototype, lead) = match &plan.demand {
             Some(arrivals) => {
                 let draw = |span| Schedule::for_demand(arrivals, workload, span, plan.growth, material, seed);
@@ -98,17 +99,24 @@ impl<'a> World<'a> {
             }
         };
         let bounds = Bounds::of(slo);
-        let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0 }];
-        let binned = binned::Law::of(plan, workload, material, &what_if(plan), seed.child("plan-lengths", 0))?;
+        let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0, demand: None }];
+        let binned = vec![binned::Law::of(plan, workload, material, &what_if(plan), seed.child("plan-lengths", 0))?];
         Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead, binned })
     }
 
     /// The same world with its uncertainty: `per_family` outer draws for the search and as many others for certification.
     #[must_use]
     pub fn with_uncertainty(&self, uncertainty: &Uncertainty, per_family: u32) -> Self {
-        let centre = Draw { endpoint: self.endpoint.clone(), bounds: self.bounds, demand_level: 1.0 };
+        let centre = Draw { endpoint: self.endpoint.clone(), bounds: self.bounds, demand_level: 1.0, demand: None };
         let count = usize::try_from(per_family.max(1)).map_or(usize::MAX, |n| n.saturating_mul(2));
-        Self { draws: uncertainty.draws(&centre, count, self.seed), ..self.clone() }
+        let draws = uncertainty.draws(&centre, count, self.seed);
+        let own = self.binned.first().cloned().flatten();
+        let law = |draw: &Draw| match &draw.demand {
+            Some(model) => own.as_ref().map(|law| law.with_model(model.scaled(&what_if(self.plan)))),
+            None => own.clone(),
+        };
+        let binned = draws.iter().map(law).collect();
+        Self { draws, binned, ..self.clone() }
     }
 
     /// The same demand on an endpoint with other scaling.
@@ -182,13 +190,14 @@ impl<'a> World<'a> {
     /// When the level is out of range (an extreme `day_sigma`).
     pub fn period(&self, seeds: Seeds, period: u32) -> Result<Period, schedule::Error> {
         let seed = self.period_seed(seeds, period);
-        let outer = self.draw(seeds, period).demand_level;
+        let draw = self.draw(seeds, period);
+        let outer = draw.demand_level;
         let lead_seed = seed.child("lead", 0);
         if let Some(binned) = self.binned(seeds, period) {
             return Ok(Period { lead_span: Nanos(binned.begin()), parts: Parts::Binned(Walk::new(binned, 0)) });
         }
         let (period, lead_span) = (self.plan.period.nanos(), self.lead.span());
-        let Some(arrivals) = &self.plan.demand else { return self.learnt_period(outer, seed) };
+        let Some(arrivals) = &self.plan.demand else { return self.learnt_period(draw, seed) };
         if matches!(arrivals, Arrivals::Closed { .. }) {
             let parts = Parts::Scheduled { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed) };
             return Ok(Period { parts, lead_span });
@@ -215,19 +224,21 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn binned(&self, seeds: Seeds, period: u32) -> Option<Binned> {
         let seed = self.period_seed(seeds, period);
-        let levels = Levels { outer: self.draw(seeds, period).demand_level, day: self.day_level(seed) };
-        Some(self.binned.as_ref()?.period(levels, (self.lead.span(), self.plan.period.nanos()), seed))
+        let place = self.draw_place(seeds, period);
+        let levels = Levels { outer: self.draws[place].demand_level, day: self.day_level(seed) };
+        Some(self.binned[place].as_ref()?.period(levels, (self.lead.span(), self.plan.period.nanos()), seed))
     }
 
     /// A period of the demand model; the lead-in belongs to it: the rates of its beginning, other requests.
-    fn learnt_period(&self, level: f64, seed: Seed) -> Result<Period, schedule::Error> {
+    fn learnt_period(&self, draw: &Draw, seed: Seed) -> Result<Period, schedule::Error> {
         let (period, span) = (self.plan.period.nanos(), self.lead.span());
-        if level == 1.0 {
+        if draw.demand_level == 1.0 && draw.demand.is_none() {
             let parts = Parts::Scheduled { lead: self.lead.reseeded(seed), main: self.prototype.reseeded(seed) };
             return Ok(Period { parts, lead_span: span });
         }
-        let change = what_if(self.plan).and(&WhatIf { growth: level, ..WhatIf::default() });
-        let model = Arc::new(self.material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&change));
+        let learnt = draw.demand.as_ref().or(self.material.demand.as_ref()).ok_or(schedule::Error::NoModel)?;
+        let change = what_if(self.plan).and(&WhatIf { growth: draw.demand_level, ..WhatIf::default() });
+        let model = Arc::new(learnt.scaled(&change));
         let draw = |place| Schedule::for_model(Arc::clone(&model), self.workload, place, self.material, seed);
         let parts = Parts::Scheduled { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })? };
         Ok(Period { parts, lead_span: span })
@@ -268,6 +279,12 @@ pub fn effective_lag_s(autoscaler: &Autoscaler) -> f64 {
 fn lead_span(autoscaler: &Autoscaler, period: Nanos) -> Nanos {
     let span = Nanos::from_secs_f64(2.0 * effective_lag_s(autoscaler)).min(Nanos(period.0 / 4));
     Nanos(span.0.div_ceil(BIN_NS) * BIN_NS)
+}
+
+/// The time of day `by` before `time`.
+fn earlier(time: TimeSpan, by: Nanos) -> TimeSpan {
+    let day = Nanos::from_secs(86_400).0;
+    TimeSpan(Nanos((time.nanos().0 % day + day - by.0 % day) % day))
 }
 
 /// A lead-in and a period of demand, one after the other, on one time axis. Arrivals of the lead-in belong to the warm-up.

@@ -33,6 +33,9 @@ pub struct Plan {
     /// Day-to-day variation: standard deviation of the logarithm of a period's level (median 1).
     #[serde(default)]
     pub day_sigma: f64,
+    /// What is not known of the level of demand: its relative standard error. Plans then hold over a lognormal level of that width.
+    #[serde(default)]
+    pub demand_error: Share,
     /// One chunk of provisioned throughput.
     pub chunk: Chunk,
     /// How the endpoint scales between min and max.
@@ -46,6 +49,9 @@ pub struct Plan {
     /// What is promised.
     #[serde(default)]
     pub promise: Promise,
+    /// How hard to search, and over what beside minimum and maximum.
+    #[serde(default)]
+    pub search: Search,
     /// Largest size considered.
     #[serde(default = "Plan::default_max_chunks")]
     pub max_chunks: u32,
@@ -249,6 +255,20 @@ impl Default for Promise {
     fn default() -> Self {
         Self { requests: Share(0.99), periods: Share(0.90), confidence: Share(0.90) }
     }
+}
+
+/// How hard to search, and over what beside minimum and maximum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Search {
+    /// Simulated periods for each candidate, at most; left out: by the size of a period.
+    pub periods: Option<u32>,
+    /// Fresh periods that certification simulates for each size, at least; left out: as many as the promise needs and the budget bears.
+    pub certify: Option<u32>,
+    /// Target utilisations to choose from, where the endpoint lets its user set it; the cheapest is taken. Left out: `autoscaler.target`.
+    pub targets: Vec<Share>,
+    /// Blocks of the day with a minimum of their own: this many equal ones, where the endpoint allows a schedule. 0: one minimum for all day.
+    pub blocks: u32,
 }
 
 /// What the recommendation is applied to; names in the request body.

@@ -38,6 +38,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
     judge.positive_span("plan.timeout", plan.timeout);
     judge.within("plan.growth", plan.growth, 0.001, 1000.0);
     judge.within("plan.day_sigma", plan.day_sigma, 0.0, 3.0);
+    judge.expect(plan.demand_error.0 < 1.0, "plan.demand_error", "a demand of which nothing is known", "a share below 100%, e.g. \"5%\"");
+    search(judge, plan);
     judge.expect(plan.chunk.size.0 > 0.0, "plan.chunk.size", "a chunk that serves nothing", "a rate above zero, e.g. \"1580 tok/s\"");
     judge.at_least("plan.max_chunks", plan.max_chunks.into(), 1);
     judge.expect(plan.max_chunks <= 10_000, "plan.max_chunks", format!("{} is too many", plan.max_chunks), "10000 at most");
@@ -116,6 +118,20 @@ fn demand_model(judge: &mut Judge<'_>, source: &DemandSource) {
 fn price(judge: &mut Judge<'_>, price: &Price) {
     let message = format!("{} and {} cannot be added", price.first.currency, price.next.currency);
     judge.expect_with(&["plan.price.first"], price.first.currency == price.next.currency, "plan.price.next", message, "one currency for both prices");
+}
+
+fn search(judge: &mut Judge<'_>, plan: &Plan) {
+    for (key, periods) in [("periods", plan.search.periods), ("certify", plan.search.certify)] {
+        let Some(periods) = periods else { continue };
+        let key = format!("plan.search.{key}");
+        judge.at_least(&key, periods.into(), 1);
+        judge.expect(periods <= 20_000, &key, format!("{periods} simulated periods"), "20000 at most");
+    }
+    for target in &plan.search.targets {
+        judge.expect(target.0 > 0.0, "plan.search.targets", "a target of nothing", "shares above 0%, e.g. [\"60%\", \"80%\"]");
+    }
+    let blocks = plan.search.blocks;
+    judge.expect(blocks != 1 && blocks <= 48, "plan.search.blocks", format!("{blocks} blocks of the day"), "0, or 2 to 48");
 }
 
 fn promise(judge: &mut Judge<'_>, plan: &Plan) {
