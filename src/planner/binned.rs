@@ -117,11 +117,10 @@ impl Law {
             Rates::Model(model) if model.has_lengths() => {
                 let own = Workload { lengths: Lengths::Empirical { trace: None }, ..workload.clone() };
                 let lengths = LengthModel::new(&own, recordings, length::Arrivals::WithRows)?;
-                let table = model.length_table();
-                if table.iter().flatten().any(|row| row.blocks > 0) {
+                if model.lengths.all().any(|row| row.blocks > 0) {
                     return Ok(None);
                 }
-                let strata = (0..u16::try_from(table.len()).unwrap_or(u16::MAX)).map(|i| model.lengths(i));
+                let strata = (0..u16::try_from(model.lengths.strata_count()).unwrap_or(u16::MAX)).map(|i| model.lengths(i));
                 Rows::new(&strata.map(|rows| rows.iter().map(|row| lengths.cut(Pair::from(row))).collect()).collect::<Vec<_>>())
             }
             _ => match LengthModel::new(workload, recordings, length::Arrivals::Bare)?.table(PAIRS, seed) {
@@ -192,6 +191,12 @@ impl Binned {
     #[must_use]
     pub fn bins(&self) -> usize {
         self.lead.rates.len() + self.main.rates.len()
+    }
+
+    /// Requests that the period is expected to have, without its lead-in.
+    #[must_use]
+    pub fn expected_requests(&self) -> f64 {
+        self.main.rates.iter().sum::<f64>() * BIN_S
     }
 
     /// When the period begins.

@@ -25,6 +25,9 @@ use std::sync::{Arc, OnceLock};
 /// Bytes of profiles that are kept from one candidate to the next, about.
 const KEPT_BYTES: usize = 192 << 20;
 
+/// Periods with fewer requests are simulated in whole: what a chart takes would not be won back.
+const FEW_REQUESTS: f64 = 30_000.0;
+
 /// Judges periods of a world without simulating every request.
 #[derive(Debug)]
 pub struct Hybrid<'a> {
@@ -53,7 +56,7 @@ impl<'a> Hybrid<'a> {
     pub fn prepare(&mut self, seeds: Seeds, periods: &[u32], threads: usize) {
         let missing: Vec<u32> = periods.iter().copied().filter(|&p| !self.profiles.contains_key(&(seeds, p))).collect();
         let made = spread(threads, &missing, &|&period| {
-            let demand = self.world.binned(seeds, period)?;
+            let demand = self.demand(seeds, period)?;
             Some(Arc::new(Profile::of(&demand, self.chart(seeds, period, &demand).rows())))
         });
         for (period, profile) in missing.into_iter().zip(made) {
@@ -61,6 +64,10 @@ impl<'a> Hybrid<'a> {
                 self.keep(seeds, period, profile);
             }
         }
+    }
+
+    fn demand(&self, seeds: Seeds, period: u32) -> Option<Binned> {
+        self.world.binned(seeds, period).filter(|demand| demand.expected_requests() >= FEW_REQUESTS)
     }
 
     /// Keeps a profile while there is room; those of older rounds of certification make it.
@@ -93,7 +100,7 @@ impl<'a> Hybrid<'a> {
         if !judge::is_screenable(&spec) {
             return None;
         }
-        let demand = world.binned(seeds, period)?;
+        let demand = self.demand(seeds, period)?;
         let chart = self.chart(seeds, period, &demand);
         let kept = self.profiles.get(&(seeds, period)).cloned();
         let profile = kept.unwrap_or_else(|| Arc::new(Profile::of(&demand, chart.rows())));

@@ -18,6 +18,7 @@ fn fast() -> EndpointSpec {
         per_sequence: TimeSpan(crate::base::time::Nanos(40_000)),
         per_prefill_token: TimeSpan(crate::base::time::Nanos(10_000)),
         per_context_token: TimeSpan(crate::base::time::Nanos(0)),
+        ..StepLaw::default()
     };
     EndpointSpec { step, max_batch: 16, ..EndpointSpec::default() }
 }
@@ -28,9 +29,9 @@ fn plan() -> Plan {
     plan.period = TimeSpan::secs(3600);
     plan.promise.requests = crate::base::units::Share(0.95);
     plan.chunk.size = TokenRate(18_000.0);
-    plan.demand = serde_json::from_value(serde_json::json!({ "poisson": { "rate": { "steps": [
-        { "rate": "25/s", "hold": "20min" }, { "rate": "75/s", "hold": "10min" }, { "rate": "25/s", "hold": "30min" } ] } } }))
-    .unwrap();
+    let demand = serde_json::from_value(serde_json::json!({ "poisson": { "rate": { "steps": [
+        { "rate": "25/s", "hold": "20min" }, { "rate": "75/s", "hold": "10min" }, { "rate": "25/s", "hold": "30min" } ] } } }));
+    plan.demand = Some(demand.unwrap());
     plan
 }
 

@@ -1,7 +1,6 @@
 //! Requests of a drawn day: any bin alone, by its own key, at a few nanoseconds a request.
 
 use super::Day;
-use crate::base::rng::Seed;
 use crate::base::time::Nanos;
 use rand_distr::{Distribution, Gamma, Poisson};
 
