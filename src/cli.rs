@@ -15,6 +15,7 @@ mod learn;
 mod load;
 mod plan;
 mod printer;
+mod probe;
 mod progress;
 mod report;
 mod results;
@@ -59,6 +60,7 @@ fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
         Command::Check(args) => check::run(args, printer),
         Command::Run(args) => run::run(args, printer),
         Command::Sweep(args) => sweep::run(args, printer),
+        Command::Probe(args) => probe::run(args, printer),
         Command::Learn(args) => learn::run(args, printer),
         Command::Plan(args) => plan::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),

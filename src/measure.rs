@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod hlog;
 pub mod knee;
 pub mod plateau;
+pub mod probe;
 pub mod received;
 pub mod recorder;
 pub mod recover;

@@ -7,6 +7,7 @@ pub mod junit;
 pub mod markdown;
 pub mod number;
 pub mod plan_content;
+pub mod probe_content;
 pub mod run_content;
 pub mod terminal;
 pub mod verdict;

@@ -66,6 +66,11 @@ pub enum Command {
     /// bisection, then windows beside the capacity until its interval is as narrow as --width. Every window has the lengths and gaps of the same
     /// seed (scaled to the load), and prompts of its own.
     Sweep(SweepArgs),
+    /// Measures the scale-up lag and what a chunk really serves: a step of load against an autoscaling endpoint.
+    ///
+    /// Low load, a step up that is held until a chunk must have come, low load again. The lag is read from the tokens received alone and holds the
+    /// autoscaler's decision (its window and poll), which cannot be told apart from outside. `plan --probe` takes the probe.json it writes.
+    Probe(ProbeArgs),
     /// Turns a recording of requests into a scenario and a compact empirical table.
     Learn(LearnArgs),
     /// Recommends minimum and maximum chunks for a demand, and says why.
@@ -176,6 +181,38 @@ pub struct SweepArgs {
     /// At the end one step at 1.5 times the highest load, for the throughput at saturation.
     #[arg(long)]
     pub over: bool,
+}
+
+/// `probe`.
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// The scenario; its arrivals are replaced by the step.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Load before and after the step, in advertised chunks [default: half of endpoint.min_chunks, and 1.25 for each of --target-chunks].
+    #[arg(long, value_delimiter = ',', value_name = "LOW,HIGH")]
+    pub step: Vec<f64>,
+    /// Chunks that the step aims at [default: one more than endpoint.min_chunks].
+    #[arg(long, value_name = "N")]
+    pub target_chunks: Option<u32>,
+    /// Steps, one after another; from five on the lag becomes a lognormal.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeats: u32,
+    /// Time at the low load before the step [default: window and poll of the autoscaler].
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// Time at the high load [default: 1.5 times the longest lag that the scenario expects, its window and two polls].
+    #[arg(long, value_name = "TIME")]
+    pub hold: Option<String>,
+    /// Time at the low load behind it, for the scale-down [default: 1.5 times the scale-down delay, the window and two polls].
+    #[arg(long, value_name = "TIME")]
+    pub after: Option<String>,
+    /// Takes window, poll and target of the scenario's autoscaler for true and subtracts the time of its decision from the lag.
+    #[arg(long)]
+    pub assume_policy: bool,
 }
 
 /// `run`.

@@ -143,7 +143,8 @@ fn place(folder: &Path, i: usize) -> Result<PathBuf, Failure> {
     Ok(place)
 }
 
-fn span(name: &str, text: Option<&String>, default: TimeSpan) -> Result<TimeSpan, Failure> {
+/// A span of time given as an option.
+pub(super) fn span(name: &str, text: Option<&String>, default: TimeSpan) -> Result<TimeSpan, Failure> {
     text.map_or(Ok(default), |t| t.parse::<TimeSpan>().map_err(|e| Failure::new(Exit::Usage, format!("{name} {t}: {e}"))))
 }
 

@@ -5,6 +5,7 @@ mod capacity_figure;
 pub mod figures;
 pub mod ink;
 mod plan_figures;
+mod probe_figure;
 mod render;
 mod restyle;
 mod sweep_figures;
@@ -13,6 +14,7 @@ pub use axis::{Axis, Scale};
 pub use capacity_figure::capacity;
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timeline};
+pub use probe_figure::probe;
 pub use sweep_figures::{knee, steps};
 
 /// Points of a line, x and y.

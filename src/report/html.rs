@@ -2,10 +2,12 @@
 
 mod part;
 mod plan;
+mod probe;
 mod run;
 mod sweep;
 
 pub use plan::{PlanExtras, plan_page};
+pub use probe::probe_page;
 pub use run::{RunExtras, run_page};
 pub use sweep::{capacity_page, sweep_page};
 

@@ -2,10 +2,11 @@
 
 use super::chart::Table;
 use super::verdict::{self, Standing};
-use super::{Figure, capacity_content, plan_content, run_content, words};
+use super::{Figure, capacity_content, plan_content, probe_content, run_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
+use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::Summary;
 use crate::planner::recommendation::Recommendation;
 use std::fmt::Write as _;
@@ -52,6 +53,20 @@ pub fn sweep(steps: &[RunDocument]) -> String {
 pub fn capacity(found: &SweepDocument) -> String {
     let mut out = format!("\n**{}**\n", text(&capacity_content::sentence(found)));
     table(&mut out, &capacity_content::windows(found));
+    out
+}
+
+/// The summary of a probe, with the lines for the scenario.
+#[must_use]
+pub fn probe(found: &ProbeDocument) -> String {
+    let standing = probe_content::standing(found);
+    let mut out = format!("**{} {}** `{}`: {}\n", standing.sign(), probe_content::word(found), code(&found.scenario), text(&probe_content::sentence(found)));
+    table(&mut out, &probe_content::repeats(found));
+    table(&mut out, &probe_content::levels(found));
+    let _ = write!(out, "\n{}\n", text(probe_content::NOTE));
+    if !found.toml.is_empty() {
+        let _ = write!(out, "\n```toml\n{}```\n", found.toml);
+    }
     out
 }
 

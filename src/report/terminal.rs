@@ -3,10 +3,11 @@
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
-use super::{Figure, FitRow, capacity_content, plan_content, run_content, words};
+use super::{Figure, FitRow, capacity_content, plan_content, probe_content, run_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
+use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::{Distribution, Summary};
 use crate::planner::recommendation::Recommendation;
 
@@ -88,6 +89,24 @@ pub fn capacity(found: &SweepDocument, paint: Paint) -> String {
     screen.heading("SLO capacity");
     screen.line(&capacity_content::sentence(found));
     screen.table(&capacity_content::windows(found));
+    screen.text
+}
+
+/// The screen of a probe, with the lines for the scenario.
+#[must_use]
+pub fn probe(found: &ProbeDocument, paint: Paint) -> String {
+    let mut screen = Screen::new(paint);
+    screen.headline(probe_content::standing(found), probe_content::word(found), &found.scenario);
+    screen.line(&probe_content::sentence(found));
+    screen.heading("Repeats");
+    screen.table(&probe_content::repeats(found));
+    screen.heading("Throughput under high load");
+    screen.table(&probe_content::levels(found));
+    screen.line(probe_content::NOTE);
+    if !found.toml.is_empty() {
+        screen.heading("For the scenario");
+        found.toml.lines().for_each(|line| screen.line(if line.is_empty() { " " } else { line }));
+    }
     screen.text
 }
 
