@@ -30,6 +30,7 @@ struct Case {
 struct Judged {
     seed: u64,
     truth_s: Option<f64>,
+    down_s: Option<f64>,
     repeat: Repeat,
 }
 
@@ -59,15 +60,7 @@ fn endpoint(lag_s: f64, chunks: u32, most: u32, routing: Routing) -> EndpointSpe
 fn shape(spec: &EndpointSpec, low: f64, high: f64, hold_s: f64) -> Shape {
     let per_request = 1366.0;
     let rate = |chunks: f64| chunks * spec.chunk.0 / per_request;
-    Shape {
-        before_s: 120.0,
-        hold_s,
-        after_s: 900.0,
-        low_rate: rate(low),
-        high_rate: rate(high),
-        chunks: spec.min_chunks,
-        chunk_tok_s: spec.chunk.0,
-    }
+    Shape { before_s: 120.0, hold_s, after_s: 900.0, low_rate: rate(low), high_rate: rate(high), chunks: spec.min_chunks, chunk_tok_s: spec.chunk.0 }
 }
 
 fn cases() -> Vec<Case> {
@@ -99,14 +92,25 @@ fn judge(case: &Case, material: &Material, seed: u64) -> Judged {
     let steps = vec![step(s.low_rate, s.before_s), step(s.high_rate, s.hold_s), step(s.low_rate, s.after_s)];
     let arrivals = Arrivals::Constant { rate: RateFn::Varying(VaryingRate::Steps(steps)) };
     let span = Nanos::from_secs_f64(s.span_s());
-    let mut schedule = Schedule::for_demand(&arrivals, &Workload { lengths: Lengths::Empirical { trace: None }, ..Workload::default() }, span, 1.0, material, Seed(seed)).unwrap();
+    let mut schedule = Schedule::for_demand(
+        &arrivals,
+        &Workload { lengths: Lengths::Empirical { trace: None }, ..Workload::default() },
+        span,
+        1.0,
+        material,
+        Seed(seed),
+    )
+    .unwrap();
     let mut endpoint = Endpoint::new(&case.spec, Seed(seed), Detail::Requests);
     let mut collector = Collector::new(*s);
     let patience = Patience { total: Nanos::from_secs(600), first_byte: Nanos::from_secs(600) };
     virtual_time::run(&mut schedule, &mut endpoint, patience, &mut |r| collector.observe(r));
     let first = endpoint.scale_log().iter().find(|e| e.ready > s.chunks && e.at.as_secs_f64() >= s.before_s);
     let truth_s = first.map(|e| e.at.as_secs_f64() - s.before_s).filter(|t| *t < s.hold_s);
-    Judged { seed, truth_s, repeat: collector.finish(span) }
+    let back = s.before_s + s.hold_s;
+    let gone = endpoint.scale_log().windows(2).find(|w| w[1].ready < w[0].ready && w[1].at.as_secs_f64() > back);
+    let down_s = gone.map(|w| w[1].at.as_secs_f64() - back).filter(|t| *t < s.after_s);
+    Judged { seed, truth_s, down_s, repeat: collector.finish(span) }
 }
 
 fn row(case: &Case, judged: &[Judged]) -> String {
@@ -127,13 +131,15 @@ fn row(case: &Case, judged: &[Judged]) -> String {
         }
         speeds.extend(j.repeat.levels.iter().find(|l| l.saturated).map(|l| l.tok_s / f64::from(case.shape.chunks)));
     }
+    let mut downs: Vec<f64> = judged.iter().filter_map(|j| Some(j.repeat.scale_down?.at_s - j.down_s?)).collect();
+    downs.sort_by(f64::total_cmp);
     errors.sort_by(f64::total_cmp);
     speeds.sort_by(f64::total_cmp);
     let at = |sorted: &[f64], share: usize| sorted.get(sorted.len() * share / 100).copied().unwrap_or(f64::NAN);
     let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
     let share = |k: usize, n: usize| if n == 0 { "-".to_owned() } else { format!("{:.1}%", 100.0 * k as f64 / n as f64) };
     format!(
-        "| {} | {} | {} | {} | {:+.2} | {:+.2} / {:+.2} | {:.1} | {} | {:.0} ({:.0} to {:.0}) |",
+        "| {} | {} | {} | {} | {:+.2} | {:+.2} / {:+.2} | {:.1} | {} | {:.0} ({:.0} to {:.0}) | {}, {:+.1} ({:+.1} to {:+.1}) |",
         case.name,
         there,
         share(seen, there),
@@ -145,7 +151,11 @@ fn row(case: &Case, judged: &[Judged]) -> String {
         share(inside, seen),
         at(&speeds, 50),
         at(&speeds, 5),
-        at(&speeds, 95)
+        at(&speeds, 95),
+        share(downs.len(), judged.iter().filter(|j| j.down_s.is_some()).count()),
+        at(&downs, 50),
+        at(&downs, 5),
+        at(&downs, 95)
     )
 }
 
@@ -156,15 +166,31 @@ fn main() {
     let rows = trace::read(TRACE, TraceFormat::Table, None, "azure_conv_2023").unwrap();
     let material = Material { lengths: Some(rows.clone()), arrivals: Some(rows), ..Material::default() };
     println!("{seeds} seeds a case from {first}; lag in seconds from the step; interval 95 %.\n");
-    println!("| case | scale-ups | found | false alarms | mean error s | error p5 / p95 s | width s | interval holds truth | chunk tok/s, median (p5 to p95) |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| case | scale-ups | found | false alarms | mean error s | error p5 / p95 s | width s | interval holds truth | chunk tok/s, median (p5 to p95) | scale-down seen, error s median (p5 to p95) |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for case in cases() {
         let judged: Vec<Judged> = (first..first + seeds).map(|seed| judge(&case, &material, seed)).collect();
         if args.iter().any(|a| a == "--each") {
             for j in &judged {
-                let levels: Vec<String> =
-                    j.repeat.levels.iter().map(|l| format!("{:.0}-{:.0}: {:.0}/{:.0}{}", l.from_s, l.to_s, l.tok_s, l.offered_tok_s, if l.saturated { "*" } else { "" })).collect();
-                println!("  {} truth {:?} lag {:?} {:?} turn {:?} recovered {:?} down {:?} {}", j.seed, j.truth_s, j.repeat.lag, j.repeat.no_lag, j.repeat.turn.map(|t| t.at_s), j.repeat.recovered_s, j.repeat.scale_down.map(|t| t.at_s), levels.join(" "));
+                let levels: Vec<String> = j
+                    .repeat
+                    .levels
+                    .iter()
+                    .map(|l| format!("{:.0}-{:.0}: {:.0}/{:.0}{}", l.from_s, l.to_s, l.tok_s, l.offered_tok_s, if l.saturated { "*" } else { "" }))
+                    .collect();
+                println!(
+                    "  {} truth {:?} lag {:?} {:?} turn {:?} recovered {:?} down {:?} {}",
+                    j.seed,
+                    j.truth_s,
+                    j.repeat.lag,
+                    j.repeat.no_lag,
+                    j.repeat.turn.map(|t| t.at_s),
+                    j.repeat.recovered_s,
+                    j.repeat.scale_down.map(|t| t.at_s),
+                    levels.join(" ")
+                );
             }
         }
         println!("{}", row(&case, &judged));

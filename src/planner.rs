@@ -20,6 +20,7 @@ pub mod search;
 pub mod spread;
 pub mod timeline;
 mod tune;
+pub mod verification;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};

@@ -11,6 +11,7 @@ pub mod probe_content;
 pub mod run_content;
 pub mod terminal;
 pub mod verdict;
+pub mod verify_content;
 pub mod words;
 
 /// A measured figure beside the one that the fitted model predicts.

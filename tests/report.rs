@@ -23,7 +23,7 @@ const LOADS: &[f64] = &[6.0, 9.0, 10.0, 11.0, 12.0, 13.0];
 
 fn pages() -> Vec<(&'static str, String)> {
     let (sweep, fit, verify) = (fixture::sweep(), fixture::fit(), fixture::run(12.0, 80, 5));
-    let extras = PlanExtras { sweep: &sweep, fit: &fit, verify: Some(&verify), made_utc: "2026-03-04T11:00:00Z" };
+    let extras = PlanExtras { sweep: &sweep, fit: &fit, verify: Some(&verify), verification: None, made_utc: "2026-03-04T11:00:00Z" };
     let (steps, found) = sweep_fixture::capacity_sweep(LOADS, None);
     vec![
         ("capacity", capacity_page(&steps, &found)),

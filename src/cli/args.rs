@@ -75,7 +75,10 @@ pub enum Command {
     Learn(LearnArgs),
     /// Recommends minimum and maximum chunks for a demand, and says why.
     Plan(PlanArgs),
-    /// Loads the size that a plan recommends and compares the measured with the promised.
+    /// Loads the size that a plan recommends and says whether its promise stands.
+    ///
+    /// The requests that were sent are simulated with the plan's model; measured and predicted latencies are compared quantile by quantile.
+    /// Ends with 0 when the promise stands, 11 when it is broken, 12 when there were too few requests to say, 13 for an invalid run.
     Verify(VerifyArgs),
     /// Serves the simulated endpoint of a scenario over HTTP on 127.0.0.1.
     Serve(ServeArgs),
@@ -302,6 +305,12 @@ pub struct VerifyArgs {
     /// The plan to verify: a folder written by `plan`, or its plan.json.
     #[arg(long, value_name = "PLAN")]
     pub plan: PathBuf,
+    /// Loads at most this many chunks, and the peak scaled down in proportion: verifies the model, not the size.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub at_most: Option<u32>,
+    /// A slowdown of the endpoint in per cent that must not go unseen: with too few requests to see it the verdict is UNDECIDED.
+    #[arg(long, default_value_t = 15.0, value_name = "PERCENT")]
+    pub slower: f64,
 }
 
 /// `serve`.

@@ -96,7 +96,7 @@ fn ask_chunk_size(experiment: &mut Experiment, printer: Printer) -> Result<(), F
 }
 
 fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Model, loader: &Loader<'_>, folder: &Path) -> Result<Extras, Failure> {
-    let peak = verify::at_peak(experiment, plan)?;
+    let (peak, loaded) = verify::at_peak(experiment, plan, None)?;
     let recordings = scenario::material_by(&peak, &mut |source| built_in(source))?;
     let ready = load::prepare_with(&peak, recordings)?;
     let place = folder.join("verify");
@@ -105,15 +105,15 @@ fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Mod
         Ok(place.clone())
     };
     let done = load::once_in(make, &peak, &ready, loader, "verify")?;
-    let checks = verify::compare(&peak, model, &ready, &done)?;
-    Ok(Extras { verify: Some(done.document), checks })
+    let verification = verify::compare(&peak, plan, model, loaded, &done, verify::SLOWER)?;
+    Ok(Extras { verify: Some(done.document), verification })
 }
 
 fn tell(plan: &Recommendation, extras: &Extras, folder: &Path, clock: &Clock, printer: Printer) -> Result<(), Failure> {
     plan::print(plan, printer)?;
     if printer.format == Format::Text {
         if let Some(document) = &extras.verify {
-            printer.data(&terminal::verification(plan, document, &extras.checks, printer.paint()));
+            printer.data(&terminal::verification(plan, document, extras.verification.as_ref(), printer.paint()));
         }
         printer.data(&format!("report: {}", folder.join("report.html").display()));
     }

@@ -7,6 +7,7 @@ use super::{files, load, progress, results, scenario};
 use crate::base::rng::Seed;
 use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
+use crate::planner::verification::Verification;
 use crate::planner::{self, PlanProgress};
 use crate::record::request::RequestRecord;
 use crate::report::html::PlanExtras;
@@ -153,8 +154,8 @@ pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Mater
 pub(crate) struct Extras {
     /// The run that verified it.
     pub(crate) verify: Option<RunDocument>,
-    /// Predicted beside measured, of the verification.
-    pub(crate) checks: Vec<FitRow>,
+    /// What that run says of the model.
+    pub(crate) verification: Option<Verification>,
 }
 
 /// Writes plan.json, model.json, the request bodies, the page and the summary.
@@ -164,10 +165,10 @@ pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras:
     files::write(&folder.join("create.json"), &json(&plan.create_body)?)?;
     files::write(&folder.join("resize.json"), &json(&plan.resize_body)?)?;
     files::write(&folder.join("summary.md"), render::markdown::plan(plan).as_bytes())?;
-    let mut rows = fit_rows(model);
-    rows.extend(extras.checks.iter().cloned());
+    let rows = fit_rows(model);
     let made = load::now_utc();
-    let extras = PlanExtras { sweep: &model.runs, fit: &rows, verify: extras.verify.as_ref(), made_utc: &made };
+    let extras =
+        PlanExtras { sweep: &model.runs, fit: &rows, verify: extras.verify.as_ref(), verification: extras.verification.as_ref(), made_utc: &made };
     files::write(&folder.join("report.html"), render::html::plan_page(plan, &extras).as_bytes())?;
     printer.talk(&format!("report: {}", folder.join("report.html").display()));
     Ok(())

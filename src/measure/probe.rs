@@ -18,7 +18,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bins of the hold, about: enough for a sharp step, few enough for many tokens in each.
-const BINS: f64 = 200.0;
+const BINS: f64 = 150.0;
+/// Requests that a bin of the hold has at least, so that a prompt that counts when its first token comes is no step by itself.
+const REQUESTS_PER_BIN: f64 = 3.0;
+/// How clear a rise of the time per token must be after the step down, as a squared standard score: few requests come then, and no backlog confirms it.
+const CLEAR: f64 = 30.0;
 /// Confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
 /// Steps looked for in the hold: the filling, chunks that arrive, and the end of the backlog.
@@ -55,7 +59,7 @@ impl Shape {
     /// Width of a bin, seconds.
     #[must_use]
     pub fn bin_s(&self) -> f64 {
-        (self.hold_s / BINS).max(1e-3)
+        (self.hold_s / BINS).max(REQUESTS_PER_BIN / self.high_rate.max(1e-9)).min(self.hold_s.max(1e-3))
     }
 
     /// Seconds of load.
@@ -101,6 +105,8 @@ pub struct Level {
 pub enum Sign {
     /// Tokens received per second rose while the endpoint was saturated.
     Throughput,
+    /// The requests in flight stopped to grow and fell; the rise of the throughput was too short to stand out.
+    InFlight,
     /// The time per output token fell; the endpoint was not saturated.
     TimePerToken,
 }
@@ -269,7 +275,8 @@ impl Collector {
         let at_once = from == to || portion.from == portion.to;
         for i in from..=if at_once { from } else { to } {
             let (start, end) = (Nanos::from_secs_f64(self.start(i)), Nanos::from_secs_f64(self.start(i + 1)));
-            let units = if at_once { portion.units } else { portion.within(start.max(portion.from), if i == to { portion.to + Nanos(1) } else { end }) };
+            let units =
+                if at_once { portion.units } else { portion.within(start.max(portion.from), if i == to { portion.to + Nanos(1) } else { end }) };
             let tokens = units as f64 / UNITS_PER_TOKEN as f64;
             self.received[i] += tokens;
             self.streamed[i].1 += tokens;
@@ -352,19 +359,14 @@ impl Hold<'_> {
         let tok_s: Vec<f64> = self.bins.iter().map(|b| b.tok_s).collect();
         let steps = step_change::steps(&tok_s, LEAST_BINS, MOST_STEPS, CONFIDENCE);
         let levels = self.levels(&steps);
-        // The first level that was saturated is what the chunks before the step can give; what comes before it is the filling of their batches.
-        let Some(first) = levels.iter().position(|l| l.saturated && l.tok_s < l.offered_tok_s) else {
-            return self.by_time_per_token(levels);
+        // What the chunks before the step can give is the lowest level with a growing backlog; a level before it is the filling of their batches.
+        let growing = |l: &&Level| l.saturated && l.tok_s < l.offered_tok_s;
+        let Some(lowest) = levels.iter().filter(growing).map(|l| l.tok_s).reduce(f64::min) else {
+            return self.without_level(levels);
         };
-        let one = levels[first].tok_s / f64::from(self.shape.chunks.max(1));
-        let mut rises = Vec::new();
-        let mut standing = levels[first].tok_s;
-        for (step, level) in steps.iter().zip(&levels[1..]).skip(first) {
-            if level.tok_s >= standing + LEAST_SHARE * one {
-                rises.push(self.instant(step));
-                standing = level.tok_s;
-            }
-        }
+        let one = lowest / f64::from(self.shape.chunks.max(1));
+        let is_rise = |pair: &[Level]| pair[0].saturated && pair[1].tok_s - pair[0].tok_s >= LEAST_SHARE * one;
+        let rises: Vec<Instant> = steps.iter().zip(levels.windows(2)).filter(|(_, pair)| is_rise(pair)).map(|(s, _)| self.instant(s)).collect();
         let lag = rises.first().copied();
         let no_lag = lag.is_none().then_some(NoLag::NoScaleUp);
         Found { sign: lag.map(|_| Sign::Throughput), lag, no_lag, rises, levels }
@@ -402,14 +404,25 @@ impl Hold<'_> {
         .collect()
     }
 
-    /// Without saturation a new chunk shows in the time per output token: it falls.
-    fn by_time_per_token(&self, levels: Vec<Level>) -> Found {
+    /// No level stood out as saturated. Where a backlog grew all the same, its turn shows the chunk; where none did, the time per output token: it falls.
+    fn without_level(&self, levels: Vec<Level>) -> Found {
+        if let Some(turn) = self.turn().filter(|turn| self.backlog_share(turn.at_s) > BALANCED) {
+            return Found { lag: Some(turn), sign: Some(Sign::InFlight), no_lag: None, rises: vec![turn], levels };
+        }
         let (places, values) = logarithms(self.bins);
         let steps = step_change::steps(&values, LEAST_BINS, 3, CONFIDENCE);
-        let fall = steps.iter().filter(|s| s.before - s.after >= LEAST_RATIO.ln()).max_by(|a, b| (a.before - a.after).total_cmp(&(b.before - b.after)));
+        let falls = steps.iter().filter(|s| s.before - s.after >= LEAST_RATIO.ln());
+        let fall = falls.max_by(|a, b| (a.before - a.after).total_cmp(&(b.before - b.after)));
         let lag = fall.and_then(|s| instant_of(s, &places, self.bins, self.shape.before_s, self.shape.bin_s()));
         let no_lag = lag.is_none().then_some(NoLag::NotSaturated);
         Found { sign: lag.map(|_| Sign::TimePerToken), lag, no_lag, rises: lag.into_iter().collect(), levels }
+    }
+
+    /// What was asked for until `until_s` and not received, as a share of what was asked for.
+    fn backlog_share(&self, until_s: f64) -> f64 {
+        let until = self.bins.iter().take_while(|b| b.from_s < self.shape.before_s + until_s);
+        let (asked, received) = until.fold((0.0, 0.0), |(a, r), b| (a + b.offered_tok_s, r + b.tok_s));
+        if asked > 0.0 { 1.0 - received / asked } else { 0.0 }
     }
 
     /// Where the requests in flight stop to grow and begin to fall: a step in their change from bin to bin.
@@ -447,6 +460,9 @@ fn scale_down(shape: &Shape, bins: &[Bin]) -> Option<Instant> {
     let (places, values) = logarithms(bins);
     // The backlog comes first: its end is a fall, not a rise.
     let steps = step_change::steps(&values, LEAST_BINS, 4, CONFIDENCE);
-    let rise = steps.iter().filter(|s| s.after - s.before >= LEAST_RATIO.ln()).max_by(|a, b| (a.after - a.before).total_cmp(&(b.after - b.before)))?;
+    let rise = steps
+        .iter()
+        .filter(|s| s.after - s.before >= LEAST_RATIO.ln() && s.strength >= CLEAR)
+        .max_by(|a, b| (a.after - a.before).total_cmp(&(b.after - b.before)))?;
     instant_of(rise, &places, bins, shape.before_s + shape.hold_s, shape.bin_s())
 }

@@ -9,7 +9,7 @@ use crate::base::stats::sample::mean_variance;
 use std::f64::consts::PI;
 
 /// Penalty of one more step in units of the long-run variance, times the logarithm of the length: a place and a level, with a margin against ramps.
-const PENALTY: f64 = 4.0;
+const PENALTY: f64 = 3.5;
 
 /// One step of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Step {
     pub before: f64,
     /// Mean behind.
     pub after: f64,
+    /// Square of the jump over its standard error by the long-run variance; infinite without noise.
+    pub strength: f64,
 }
 
 /// The steps of `values` in order, at most `most`, each level at least `least` values long; `confidence` (0 to 1) is that of their intervals.
@@ -46,25 +48,27 @@ pub fn steps(values: &[f64], least: usize, most: usize, confidence: f64) -> Vec<
     let chosen = partitions.iter().enumerate().min_by(|a, b| (a.1.cost + price * a.0 as f64).total_cmp(&(b.1.cost + price * b.0 as f64)));
     let Some((_, chosen)) = chosen else { return Vec::new() };
     let variance = long_run_variance(values, &chosen.bounds);
-    described(&chosen.bounds, &sums, values.len(), |jump| half_width(variance, jump, confidence))
+    described(&chosen.bounds, &sums, values.len(), |jump| half_width(variance, jump, confidence), variance)
 }
 
 /// Without noise the fewest steps that explain everything are the answer, to the index.
 fn exact(partitions: &[Partition], sums: &Sums, n: usize) -> Vec<Step> {
     let rest = partitions.last().map_or(0.0, |p| p.cost);
     let scale = 1e-9 * (1.0 + sums.cost(0, n));
-    partitions.iter().find(|p| p.cost <= rest + scale).map_or_else(Vec::new, |p| described(&p.bounds, sums, n, |_| 0.0))
+    partitions.iter().find(|p| p.cost <= rest + scale).map_or_else(Vec::new, |p| described(&p.bounds, sums, n, |_| 0.0, 0.0))
 }
 
-fn described(bounds: &[usize], sums: &Sums, n: usize, half_width: impl Fn(f64) -> f64) -> Vec<Step> {
+fn described(bounds: &[usize], sums: &Sums, n: usize, half_width: impl Fn(f64) -> f64, variance: f64) -> Vec<Step> {
     let edge = |i: usize| if i < bounds.len() { bounds[i] } else { n };
     let mut from = 0;
     let mut found = Vec::new();
     for (i, &at) in bounds.iter().enumerate() {
         let (before, after) = (sums.mean(from, at), sums.mean(at, edge(i + 1)));
-        let half = half_width(after - before);
-        let (low, high) = ((at as f64 - half).max(from as f64), (at as f64 + half).min(edge(i + 1) as f64));
-        found.push(Step { at, low, high, before, after });
+        let (jump, to) = (after - before, edge(i + 1));
+        let half = half_width(jump);
+        let (low, high) = ((at as f64 - half).max(from as f64), (at as f64 + half).min(to as f64));
+        let strength = jump * jump / (variance * (1.0 / (at - from) as f64 + 1.0 / (to - at) as f64));
+        found.push(Step { at, low, high, before, after, strength });
         from = at;
     }
     found
@@ -240,15 +244,21 @@ mod tests {
             let (mut inside, mut bias, mut false_alarms) = (0, 0.0, 0);
             for seed in 0..400 {
                 let found = steps(&series(seed, 120, 50, 2.0, phi), 5, 2, 0.95);
-                let one =
-                    found.iter().min_by_key(|s| s.at.abs_diff(50)).copied().unwrap_or(Step { at: 0, low: 0.0, high: 0.0, before: 0.0, after: 0.0 });
+                let one = found.iter().min_by_key(|s| s.at.abs_diff(50)).copied().unwrap_or(Step {
+                    at: 0,
+                    low: 0.0,
+                    high: 0.0,
+                    before: 0.0,
+                    after: 0.0,
+                    strength: 0.0,
+                });
                 inside += u32::from(one.low <= 50.0 && 50.0 <= one.high);
                 bias += (one.at as f64 - 50.0) / 400.0;
                 false_alarms += u32::from(!steps(&series(seed + 1000, 120, 0, 0.0, phi), 5, 2, 0.95).is_empty());
             }
             assert!(inside >= 368, "phi {phi}: {inside} of 400 intervals hold the step");
             assert!(bias.abs() < 0.5, "phi {phi}: {bias}");
-            assert!(false_alarms <= 12, "phi {phi}: {false_alarms} of 400");
+            assert!(false_alarms <= 20, "phi {phi}: {false_alarms} of 400");
         }
     }
 

@@ -5,11 +5,13 @@ mod plan;
 mod probe;
 mod run;
 mod sweep;
+mod verify;
 
 pub use plan::{PlanExtras, plan_page};
 pub use probe::probe_page;
 pub use run::{RunExtras, run_page};
 pub use sweep::{capacity_page, sweep_page};
+pub use verify::verify_page;
 
 /// The page with characters replaced that no document should carry: controls and overrides of the writing direction, which could make a
 /// hostile name look like something else.

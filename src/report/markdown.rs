@@ -2,13 +2,14 @@
 
 use super::chart::Table;
 use super::verdict::{self, Standing};
-use super::{Figure, capacity_content, plan_content, probe_content, run_content, words};
+use super::{Figure, capacity_content, plan_content, probe_content, run_content, verify_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
 use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::Summary;
 use crate::planner::recommendation::Recommendation;
+use crate::planner::verification::Verification;
 use std::fmt::Write as _;
 
 /// The summary of a run.
@@ -60,7 +61,8 @@ pub fn capacity(found: &SweepDocument) -> String {
 #[must_use]
 pub fn probe(found: &ProbeDocument) -> String {
     let standing = probe_content::standing(found);
-    let mut out = format!("**{} {}** `{}`: {}\n", standing.sign(), probe_content::word(found), code(&found.scenario), text(&probe_content::sentence(found)));
+    let mut out =
+        format!("**{} {}** `{}`: {}\n", standing.sign(), probe_content::word(found), code(&found.scenario), text(&probe_content::sentence(found)));
     table(&mut out, &probe_content::repeats(found));
     table(&mut out, &probe_content::levels(found));
     let _ = write!(out, "\n{}\n", text(probe_content::NOTE));
@@ -89,6 +91,23 @@ pub fn plan(plan: &Recommendation) -> String {
     out.push_str("\n</details>\n");
     warnings(&mut out, &plan.warnings);
     let _ = write!(out, "\n{}\n", text(&plan_content::effort(plan)));
+    out
+}
+
+/// The summary of a verification.
+#[must_use]
+pub fn verification(plan: &Recommendation, run: &RunDocument, found: &Verification) -> String {
+    let standing = verify_content::standing(run, found);
+    let sentence = verify_content::sentence(run, found);
+    let mut out = format!("**{} {}** `{}`: {}\n", standing.sign(), verify_content::word(run, found), code(&plan.scenario), text(&sentence));
+    let advice = verify_content::advice(run, found);
+    if !advice.is_empty() {
+        let _ = write!(out, "\n{}\n", text(&advice));
+    }
+    table(&mut out, &verify_content::rows(found));
+    let _ = write!(out, "\n{}\n", text(&verify_content::note(found)));
+    table(&mut out, &verify_content::checks(found));
+    warnings(&mut out, &run.summary.validity.warnings);
     out
 }
 

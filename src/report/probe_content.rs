@@ -30,7 +30,8 @@ pub fn sentence(probe: &ProbeDocument) -> String {
                 let _ = write!(text, " (95% interval {} to {})", span(one.low_s), span(one.high_s));
             } else {
                 let (least, most) = (seen.iter().map(|i| i.at_s).fold(f64::INFINITY, f64::min), seen.iter().map(|i| i.at_s).fold(0.0, f64::max));
-                let _ = write!(text, " in the median of {}, between {} and {}", plural(seen.len() as u64, "repeat", "repeats"), span(least), span(most));
+                let _ =
+                    write!(text, " in the median of {}, between {} and {}", plural(seen.len() as u64, "repeat", "repeats"), span(least), span(most));
             }
             text.push('.');
             match lag.decision_s {
@@ -92,6 +93,7 @@ pub fn repeats(probe: &ProbeDocument) -> Table {
     for (i, r) in probe.repeats.iter().enumerate() {
         let sign = match (r.sign, r.no_lag) {
             (Some(Sign::Throughput), _) => "tok/s, saturated",
+            (Some(Sign::InFlight), _) => "requests in flight",
             (Some(Sign::TimePerToken), _) => "time per token",
             (None, Some(NoLag::NoScaleUp)) => "no scale-up",
             (None, Some(NoLag::NotSaturated)) => "not saturated",

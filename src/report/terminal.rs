@@ -3,13 +3,14 @@
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
-use super::{Figure, FitRow, capacity_content, plan_content, probe_content, run_content, words};
+use super::{Figure, FitRow, capacity_content, plan_content, probe_content, run_content, verify_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
 use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::{Distribution, Summary};
 use crate::planner::recommendation::Recommendation;
+use crate::planner::verification::Verification;
 
 /// Whether escape sequences for colour may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,19 +136,25 @@ pub fn plan(plan: &Recommendation, paint: Paint) -> String {
     screen.text
 }
 
-/// The verification of a plan: measured beside promised, and beside what the model predicts for the same requests.
+/// The verification of a plan: measured beside predicted, and beside what was promised.
 #[must_use]
-pub fn verification(plan: &Recommendation, run: &RunDocument, predicted: &[FitRow], paint: Paint) -> String {
-    let verdict = verdict::of_run(&run.summary);
+pub fn verification(plan: &Recommendation, run: &RunDocument, found: Option<&Verification>, paint: Paint) -> String {
     let mut screen = Screen::new(paint);
+    if let Some(found) = found {
+        screen.headline(verify_content::standing(run, found), &verify_content::word(run, found), &plan.scenario);
+        screen.line(&verify_content::sentence(run, found));
+        screen.line(&verify_content::advice(run, found));
+        screen.heading("Measured against predicted");
+        screen.table(&verify_content::rows(found));
+        screen.line(&verify_content::note(found));
+        screen.heading("What the plan took for granted");
+        screen.table(&verify_content::checks(found));
+    }
+    let verdict = verdict::of_run(&run.summary);
+    screen.heading("The objectives under this load");
     screen.headline(verdict.standing, &format!("VERIFICATION: {}", verdict.standing.word()), &plan.scenario);
     screen.line(&verdict.sentence);
     screen.table(&plan_content::verification(plan, run));
-    if !predicted.is_empty() {
-        screen.heading("The model's prediction for the same requests");
-        screen.table(&plan_content::fit(predicted));
-        screen.line(&plan_content::fit_note(predicted));
-    }
     screen.warnings(&run.summary.validity.warnings);
     screen.text
 }

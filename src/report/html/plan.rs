@@ -1,9 +1,10 @@
 //! The page of a plan: what to buy, why, and what it rests on.
 
 use super::part::{self, Head};
-use super::{run, sweep};
+use super::{run, sweep, verify};
 use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
+use crate::planner::verification::Verification;
 use crate::report::number::{plural, real, span};
 use crate::report::verdict::{self, Standing, Verdict};
 use crate::report::{FitRow, chart, plan_content as content};
@@ -18,6 +19,8 @@ pub struct PlanExtras<'a> {
     pub fit: &'a [FitRow],
     /// The run against the recommended size.
     pub verify: Option<&'a RunDocument>,
+    /// What that run says of the model.
+    pub verification: Option<&'a Verification>,
     /// When the plan was made, ISO 8601 in UTC; empty: not shown.
     pub made_utc: &'a str,
 }
@@ -76,7 +79,10 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         binding: &plan.binding,
         alternatives: part::sentences(&content::alternatives(plan), "Options"),
         frontier: part::chart(&chart::frontier(plan)),
-        verify: extras.verify.map(|doc| verification(plan, doc)).unwrap_or_default(),
+        verify: extras
+            .verify
+            .map(|doc| verification(plan, doc) + &extras.verification.map(|v| verify::section(doc, v)).unwrap_or_default())
+            .unwrap_or_default(),
         verified: extras.verify.map_or("the recommended size under load", |doc| verified(doc)),
         sweep: sweep::section(extras.sweep),
         fit: sweep::fit_section(extras.fit),
