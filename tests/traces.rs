@@ -48,7 +48,7 @@ fn the_code_trace_is_bursty_and_the_mooncake_trace_repeats_prefixes() {
 fn what_is_learnt_becomes_a_scenario_whose_table_can_be_read() {
     for name in ["azure_conv_2023.csv", "azure_code_2023.csv", "mooncake_conversation.jsonl.gz"] {
         let rows = shipped(name);
-        let scenario = scenario_toml(name, "traces/learnt.csv", &learn(&rows));
+        let scenario = scenario_toml(name, "traces/learnt.csv", &learn(&rows), None);
         let experiment =
             check("learnt.toml", scenario.as_bytes(), Path::new("."), &[], Seed(1)).unwrap_or_else(|faults| panic!("{faults:?}\n{scenario}"));
         let source = &sources(&experiment.scenario)[0];

@@ -71,7 +71,7 @@ pub enum Command {
     /// Low load, a step up that is held until a chunk must have come, low load again. The lag is read from the tokens received alone and holds the
     /// autoscaler's decision (its window and poll), which cannot be told apart from outside. `plan --probe` takes the probe.json it writes.
     Probe(ProbeArgs),
-    /// Turns a recording of requests into a scenario and a compact empirical table.
+    /// Turns a recording of requests or of rates into a scenario, a compact empirical table and a demand model.
     Learn(LearnArgs),
     /// Recommends minimum and maximum chunks for a demand, and says why.
     Plan(PlanArgs),
@@ -262,7 +262,16 @@ pub struct LearnArgs {
     /// Columns of a generic CSV or JSON lines file: `timestamp=ts,input=prompt_tokens,output=completion_tokens[,unit=milliseconds]`; units seconds, milliseconds, microseconds, nanoseconds.
     #[arg(long, value_name = "MAP")]
     pub columns: Option<String>,
-    /// Writes NAME.toml and traces/NAME.csv into this folder.
+    /// Token lengths for a recording of rates: another recording of requests.
+    #[arg(long, value_name = "FILE")]
+    pub lengths: Option<PathBuf>,
+    /// When the recording begins, where its timestamps do not say, e.g. 2024-05-10T00:00Z: gives weekdays and the time of day.
+    #[arg(long, value_name = "INSTANT")]
+    pub start: Option<String>,
+    /// Share of all requests that were refused with 429 and are missing from the recording, e.g. 3%.
+    #[arg(long, value_name = "SHARE")]
+    pub throttled_share: Option<String>,
+    /// Writes NAME.toml, traces/NAME.csv and (from a day of recording on) NAME.demand.json into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Name of the scenario [default: the file's name].

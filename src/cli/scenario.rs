@@ -14,7 +14,7 @@ use crate::scenario::workload::{Lengths, Marginal, Tokenizer};
 use crate::workload::demand::{self, DemandModel};
 use crate::workload::schedule::Material;
 use crate::workload::tokenizer::Vocabulary;
-use crate::workload::trace::{self, Rows};
+use crate::workload::trace::{self, Recording, Rows};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -182,18 +182,37 @@ fn column(marginal: &Marginal) -> Option<&TraceSource> {
     }
 }
 
-/// Reads one recording and tells what was left out of it.
+/// Reads one recording of requests and tells what was left out of it.
 pub(crate) fn read_trace(path: &Path, source: &TraceSource, printer: Printer) -> Result<Rows, Failure> {
+    match read_recording(path, source, printer)? {
+        Recording::Requests(rows) => Ok(rows),
+        Recording::Rates(_) => Err(Failure::new(Exit::Usage, format!("{}: rates in windows, not requests", path.display()))
+            .with_hint("`plimsoll learn` makes a demand model of it, for plan.demand_model")),
+    }
+}
+
+/// Reads one recording, of requests or of rates, and tells what was left out of it.
+pub(crate) fn read_recording(path: &Path, source: &TraceSource, printer: Printer) -> Result<Recording, Failure> {
     let file = files::open(path, "trace")?;
     let name = path.display().to_string();
-    let rows = trace::read(file, source.format, source.columns.as_ref(), &name).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
-    if rows.skipped > 0 {
-        printer.talk(&format!("note: {name}: {} rows skipped: {}", rows.skipped, rows.problems.join("; ")));
+    let recording = trace::read_any(file, source.format, source.columns.as_ref(), &name).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    match &recording {
+        Recording::Requests(rows) => {
+            let left_out = rows.skipped.saturating_sub(rows.throttled.len() as u64);
+            if left_out > 0 {
+                printer.talk(&format!("note: {name}: {left_out} rows skipped: {}", rows.problems.join("; ")));
+            }
+            if !rows.throttled.is_empty() {
+                printer.talk(&format!("note: {name}: {} requests were refused with 429: they have no lengths", rows.throttled.len()));
+            }
+            if rows.unsorted > 0 {
+                printer.talk(&format!("note: {name}: {} rows were out of order and have been sorted", rows.unsorted));
+            }
+        }
+        Recording::Rates(rates) if rates.skipped > 0 => printer.talk(&format!("note: {name}: {} rows skipped", rates.skipped)),
+        Recording::Rates(_) => {}
     }
-    if rows.unsorted > 0 {
-        printer.talk(&format!("note: {name}: {} rows were out of order and have been sorted", rows.unsorted));
-    }
-    Ok(rows)
+    Ok(recording)
 }
 
 /// The vocabulary that the scenario counts with.

@@ -1,16 +1,28 @@
 //! `DemandModel`: demand as a random process that can be drawn day after day: level, profile of the week, day factor, bursts, lengths.
 
 mod arrivals;
+mod check;
 mod draw;
 mod law;
+mod learn;
+mod matching;
+mod moments;
+mod profile;
+mod recording;
 mod rows;
+mod series;
 mod shape;
+mod text;
 mod what_if;
 
 pub use arrivals::{Due, arrivals, count, rows_of};
+pub use check::{Check, CheckRow};
 pub use draw::BIN_S;
 pub use law::{Law, Residual, Shots};
+pub use learn::{About, TooShort, learn};
+pub use recording::{Said, of_rates, of_requests};
 pub use rows::LengthTable;
+pub use series::Series;
 pub use shape::model as of_shape;
 pub use what_if::{Event, WhatIf};
 
@@ -50,6 +62,12 @@ pub struct DemandModel {
     /// How days are made.
     #[serde(default)]
     pub generator: Generator,
+    /// Level of each recorded day against the profile and growth, a factor.
+    #[serde(default)]
+    pub day_factors: Vec<f64>,
+    /// How days that were held out compare with days drawn from the law; none where too few were recorded.
+    #[serde(default)]
+    pub check: Option<Check>,
     /// Variance factor of the gamma modulation of the counts in [`BIN_S`] seconds; 0: Poisson.
     #[serde(default)]
     pub dispersion: f64,
@@ -80,6 +98,23 @@ pub struct Recorded {
     pub time_zone: String,
     /// Whether the weekdays are known; otherwise weekday 0 is the first recorded day.
     pub is_dated: bool,
+    /// How the recorded rates grow within delays.
+    #[serde(default)]
+    pub growth: Vec<RecordedGrowth>,
+}
+
+/// Growth `G(D)`: the highest rate within the delay after an instant over the rate at it, over all instants of the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedGrowth {
+    /// D, seconds.
+    pub delay_s: f64,
+    /// 19 instants of 20 grow less.
+    pub p95: f64,
+    /// 99 instants of 100 grow less.
+    pub p99: f64,
+    /// None grows more.
+    pub highest: f64,
 }
 
 /// How days are made.
@@ -167,10 +202,12 @@ impl DemandModel {
     #[must_use]
     pub fn resampled(&self, draw: u64) -> Self {
         let count = self.draws.len() as u64;
-        match usize::try_from(draw.checked_rem(count).unwrap_or(0)).ok().and_then(|i| self.draws.get(i)) {
-            Some(law) => Self { law: law.clone(), draws: Vec::new(), ..self.clone() },
-            None => self.clone(),
-        }
+        let Some(law) = usize::try_from(draw.checked_rem(count).unwrap_or(0)).ok().and_then(|i| self.draws.get(i)) else { return self.clone() };
+        let generator = match &self.generator {
+            Generator::Law => Generator::Law,
+            Generator::Days(days) => Generator::Days(days.drawn_again(draw % count)),
+        };
+        Self { law: law.clone(), generator, draws: Vec::new(), ..self.clone() }
     }
 
     /// How many different outer draws there are.
@@ -242,6 +279,13 @@ fn with_pair(row: &Row, pair: length::Pair) -> Row {
 }
 
 impl RecordedDays {
+    /// As many days drawn with replacement: the bootstrap of the recording.
+    fn drawn_again(&self, draw: u64) -> Self {
+        let mut stream = Seed(23).keyed("days", draw);
+        let days = self.days.iter().map(|_| self.days[length::marginal::index_below(&mut stream, self.days.len())].clone()).collect();
+        Self { step_s: self.step_s, days }
+    }
+
     fn mean_rate(&self) -> f64 {
         let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len().max(1) as f64;
         self.days.iter().map(|d| mean(&d.rates)).sum::<f64>() / self.days.len().max(1) as f64

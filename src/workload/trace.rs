@@ -3,9 +3,12 @@
 mod fields;
 mod json;
 mod lines;
+mod rates;
 mod rows;
 mod shape;
 mod stamp;
+
+pub use rates::Rates;
 
 use crate::base::time::Nanos;
 use crate::scenario::load::{Arrivals, Columns, TraceFormat, TraceSource};
@@ -39,6 +42,10 @@ pub struct Rows {
     pub problems: Vec<String>,
     /// How the file was read; never `Auto` after [`read`].
     pub format: TraceFormat,
+    /// When the first row came, nanoseconds since 1970; `None` where the timestamps do not say (they begin near zero) or are missing.
+    pub origin_ns: Option<i64>,
+    /// Requests refused with 429, from the first row: they have no tokens, but they were demanded. Empty without a column of status codes.
+    pub throttled: Vec<Nanos>,
 }
 
 /// Why a recording cannot be read. What is wrong with single rows is no error: they are left out and counted.
@@ -159,6 +166,36 @@ pub fn read(source: impl Read, format: TraceFormat, columns: Option<&Columns>, n
     };
     let start = rows::Start { file: name, format, columns, first, number };
     if start.is_json() { rows::read_json(start, lines) } else { rows::read_csv(&start, lines) }
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recording {
+    /// Single requests.
+    Requests(Rows),
+    /// Rates in windows, without lengths.
+    Rates(Rates),
+}
+
+/// Reads a recording that may be one of requests or one of rates: CSV with a column of window beginnings and one of rates, such as
+/// `window_start_s,rate_rps` (ServeGen; several clients are added up) or `minute,rpm_mid` (Azure 2024).
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any(source: impl Read, format: TraceFormat, columns: Option<&Columns>, name: &str) -> Result<Recording, Error> {
+    let mut lines = lines::Lines::open(source, name)?;
+    let mut first = Vec::new();
+    let Some(number) = lines.next(&mut first)? else {
+        return Err(Error::Empty { file: name.to_owned(), reason: "the file is empty".to_owned() });
+    };
+    let start = rows::Start { file: name, format, columns, first, number };
+    if start.is_json() {
+        return rows::read_json(start, lines).map(Recording::Requests);
+    }
+    if format == TraceFormat::Auto && columns.is_none() && rates::is_header(&start.first) {
+        return rates::read(&start, lines).map(Recording::Rates);
+    }
+    rows::read_csv(&start, lines).map(Recording::Requests)
 }
 
 /// Every recording that the scenario names, each once, in the order in which the scenario is read: arrivals, lengths, session turns, plan.

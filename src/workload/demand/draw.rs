@@ -42,7 +42,7 @@ fn start(seed: Seed, period_s: f64) -> f64 {
     (seed.stream("start").random::<f64>() * parts).floor() * part_s
 }
 
-fn by_law(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Vec<f64> {
+pub(super) fn by_law(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Vec<f64> {
     let days = DayFactors::new(law, seed);
     let mut residual = ResidualWalk::new(law, seed);
     let mut log_rates: Vec<f64> = (0..bins)
@@ -93,7 +93,7 @@ impl DayFactors {
 }
 
 /// The residual between knots, drawn as time goes on.
-struct ResidualWalk {
+pub(super) struct ResidualWalk {
     stream: Stream,
     sigma: f64,
     /// Correlation from one knot to the next.
@@ -104,7 +104,7 @@ struct ResidualWalk {
 }
 
 impl ResidualWalk {
-    fn new(law: &Law, seed: Seed) -> Self {
+    pub(super) fn new(law: &Law, seed: Seed) -> Self {
         let mut stream = seed.stream("residual");
         let residual = law.residual;
         let phi = if residual.memory_s > 0.0 { (-KNOT_S / residual.memory_s).exp() } else { 0.0 };
@@ -121,7 +121,7 @@ impl ResidualWalk {
     }
 
     /// Value at a time that never goes back.
-    fn at(&mut self, at_s: f64) -> f64 {
+    pub(super) fn at(&mut self, at_s: f64) -> f64 {
         if self.sigma <= 0.0 {
             return 0.0;
         }
@@ -196,15 +196,24 @@ fn by_days(days: &RecordedDays, law: &Law, seed: Seed, start_s: f64, bins: usize
         let u: f64 = seed.keyed("recorded", number as u64).random();
         if same.is_empty() { index(u * days.days.len() as f64) } else { same[index(u * same.len() as f64).min(same.len() - 1)] }
     };
-    let mut current = (usize::MAX, 0);
+    // Index of the recorded day of each calendar day, from the one before the first.
+    let first = index(start_s / DAY_S);
+    let count = index(bins as f64 * BIN_S / DAY_S) + 3;
+    let picked: Vec<usize> = (0..count).map(|i| pick(first + 6 + i)).collect();
+    let log_rate = |i: usize, second: f64| interpolated(&days.days[picked[i]].rates, second / days.step_s).max(1e-9).ln();
     (0..bins)
         .map(|bin| {
-            let second = start_s + (bin as f64 + 0.5) * BIN_S;
-            let number = index(second / DAY_S);
-            if current.0 != number {
-                current = (number, pick(number));
-            }
-            interpolated(&days.days[current.1].rates, (second - number as f64 * DAY_S) / days.step_s)
+            let second = start_s + (bin as f64 + 0.5) * BIN_S - first as f64 * DAY_S;
+            let day = index(second / DAY_S);
+            let since = second - day as f64 * DAY_S;
+            // Two recorded days that were no neighbours pass into each other around midnight.
+            let (share, other, edge_s) = if since < MIDNIGHT_S / 2.0 {
+                (0.5 - since / MIDNIGHT_S, day, DAY_S)
+            } else {
+                ((0.5 - (DAY_S - since) / MIDNIGHT_S).max(0.0), day + 2, 0.0)
+            };
+            let own = log_rate(day + 1, since);
+            if share > 0.0 { (own * (1.0 - share) + log_rate(other, edge_s) * share).exp() } else { own.exp() }
         })
         .collect()
 }

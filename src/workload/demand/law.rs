@@ -100,6 +100,17 @@ impl Law {
         (variance / 2.0).exp() * (1.0 + self.shots.mean())
     }
 
+    /// Figures cut to six decimals, those of profiles to four: more is not known, and the file stays small and is read back as it was written.
+    #[must_use]
+    pub fn rounded(mut self) -> Self {
+        let cut = |x: &mut f64| *x = (*x * 1e6).round() / 1e6;
+        let (residual, shots) = (&mut self.residual, &mut self.shots);
+        let figures = [&mut self.level, &mut self.growth_per_day, &mut self.day_sigma, &mut residual.sigma, &mut residual.memory_s];
+        figures.into_iter().chain([&mut shots.per_day, &mut shots.height, &mut shots.hold_s]).for_each(cut);
+        self.profiles.iter_mut().flatten().for_each(|x| *x = (*x * 1e4).round() / 1e4);
+        self
+    }
+
     /// Refuses figures that no demand has.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ pub fn model(shape: &DemandShape) -> DemandModel {
     let classes = [0, 0, 0, 0, 0, 1, 1];
     let mut law = Law { level: 0.0, classes, profiles, growth_per_day: 0.0, day_sigma: shape.day_sigma, residual, shots };
     law.level = (shape.mean.0 / law.mean_rate()).ln();
+    let law = law.rounded();
     let name = format!("the shape {}", shape.shape.name());
     let draws = if shape.error.0 > 0.0 { (0..DRAWS).map(|i| uncertain(&law, shape.error.0, i)).collect() } else { Vec::new() };
     DemandModel {
@@ -54,6 +55,8 @@ pub fn model(shape: &DemandShape) -> DemandModel {
         law,
         draws,
         generator: Generator::Law,
+        day_factors: Vec::new(),
+        check: None,
         dispersion: 0.0,
         lengths: LengthTable::default(),
         what_if: WhatIf::default(),
@@ -91,5 +94,5 @@ fn power_for(profiles: &[Vec<f64>], wanted: f64) -> f64 {
 /// The level under an outer draw of its stated standard error.
 fn uncertain(law: &Law, error: f64, draw: u64) -> Law {
     let z: f64 = StandardNormal.sample(&mut Seed(0).keyed("shape-level", draw));
-    Law { level: law.level + error * z, ..law.clone() }
+    Law { level: law.level + error * z, ..law.clone() }.rounded()
 }

@@ -42,9 +42,10 @@ fn picked(i: usize, start: f64, n: usize, kept: usize) -> usize {
 
 /// A scenario, with comments, that draws rows of the table at `trace_path` (relative to the scenario) at the rate of the recording.
 ///
-/// Replay of the recorded instants and a plan for the recorded demand stand in it as comments. `name` is cut to letters, digits, `-` and `_`.
+/// Replay of the recorded instants and a plan for the recorded demand (by the demand model at `demand_model`, where there is one) stand in it as
+/// comments. `name` is cut to letters, digits, `-` and `_`.
 #[must_use]
-pub fn scenario_toml(name: &str, trace_path: &str, learnt: &Learnt) -> String {
+pub fn scenario_toml(name: &str, trace_path: &str, learnt: &Learnt, demand_model: Option<&str>) -> String {
     let name = scenario_name(name);
     let path = quoted(trace_path);
     let n = learnt.requests;
@@ -96,7 +97,10 @@ errors = \"1%\"
         output.max.max(1.0),
         prefix(learnt.shared_prefix),
     );
-    plan(&mut out, &path, n, learnt.arrivals.as_ref());
+    match demand_model {
+        Some(model) => plan_by_model(&mut out, model),
+        None => plan(&mut out, &path, n, learnt.arrivals.as_ref()),
+    }
     out
 }
 
@@ -147,6 +151,21 @@ fn plan(out: &mut String, path: &str, n: usize, arrivals: Option<&Arrivals>) {
 # [plan]
 # demand = {{ trace = {{ trace = {{ path = {path}, format = \"table\" }}, rate_scale = 1.0 }} }}
 # period = \"{period}s\"
+# chunk = {{ size = \"1580 tok/s\", source = \"assumed\" }}
+# price = {{ first = \"24 USD/h\", next = \"24 USD/h\", source = \"assumed\" }}
+"
+    );
+}
+
+fn plan_by_model(out: &mut String, model: &str) {
+    let model = quoted(model);
+    let _ = write!(
+        out,
+        "
+# To size an endpoint for days like the recorded ones, set chunk and price to yours and remove the comment signs:
+# [plan]
+# demand_model = {model}
+# period = \"1d\"
 # chunk = {{ size = \"1580 tok/s\", source = \"assumed\" }}
 # price = {{ first = \"24 USD/h\", next = \"24 USD/h\", source = \"assumed\" }}
 "
@@ -205,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_scenario_passes_the_check_and_names_the_table() {
-        let scenario = checked(&scenario_toml("chat log: März", "traces/a \"b\".csv", &learn(&poisson(2000)))).scenario;
+        let scenario = checked(&scenario_toml("chat log: März", "traces/a \"b\".csv", &learn(&poisson(2000)), None)).scenario;
         assert_eq!(scenario.name, "chat-log--M-rz");
         assert!(matches!(scenario.workload.lengths, Lengths::Empirical { trace: Some(_) }));
         assert_eq!(sources(&scenario)[0].path, Path::new("traces/a \"b\".csv"));
@@ -213,8 +232,16 @@ mod tests {
 
     /// What stands in comments is valid too, once the comment signs are removed.
     #[test]
+    fn a_plan_by_model_passes_the_check_too() {
+        let text = scenario_toml("x", "t.csv", &learn(&poisson(2000)), Some("x.demand.json"));
+        let plan = text.find("# [plan]").unwrap();
+        let scenario = checked(&format!("{}{}", &text[..plan], text[plan..].replace("# ", ""))).scenario;
+        assert_eq!(scenario.plan.unwrap().demand_model, Some(crate::scenario::plan::DemandSource::File("x.demand.json".into())));
+    }
+
+    #[test]
     fn replay_and_plan_pass_the_check_when_they_are_switched_on() {
-        let text = scenario_toml("x", "t.csv", &learn(&poisson(2000)));
+        let text = scenario_toml("x", "t.csv", &learn(&poisson(2000)), None);
         let plan = text.find("# [plan]").unwrap();
         checked(&format!("{}{}", &text[..plan], text[plan..].replace("# ", "")));
         let replay =
@@ -226,10 +253,10 @@ mod tests {
     fn recordings_without_instants_or_with_prefixes_make_scenarios_too() {
         let mut rows = poisson(300);
         rows.rows.iter_mut().for_each(|r| r.blocks = r.input_tokens / 3);
-        let scenario = checked(&scenario_toml("", "t.csv", &learn(&rows))).scenario;
+        let scenario = checked(&scenario_toml("", "t.csv", &learn(&rows), None)).scenario;
         assert!((scenario.workload.prompts.shared_prefix.0 - 0.333).abs() < 0.01);
         rows.rows.iter_mut().for_each(|r| r.at = None);
-        assert_eq!(checked(&scenario_toml("-", "t.csv", &learn(&rows))).scenario.name, "learnt");
+        assert_eq!(checked(&scenario_toml("-", "t.csv", &learn(&rows), None)).scenario.name, "learnt");
     }
 
     #[test]

@@ -16,6 +16,10 @@ const MOST_TOKENS: u32 = 10_000_000;
 const REASONS: usize = 5;
 /// Longest span of a recording, in years.
 const MOST_YEARS: u32 = 50;
+/// Columns of HTTP status codes.
+const STATUSES: [&str; 3] = ["status_code", "http_status", "status"];
+/// Timestamps after this one, 2000-01-01 in nanoseconds, count from 1970; smaller ones from the beginning of the recording.
+const DATED_NS: i64 = 946_684_800_000_000_000;
 /// How many columns an error lists.
 const LISTED: usize = 40;
 
@@ -88,11 +92,15 @@ pub(super) fn read_csv(start: &Start<'_>, lines: Lines<'_>) -> Result<Rows, Erro
     let index = |name: &Option<String>| name.as_deref().and_then(index_of);
     let (input, output) = (index(&picked.input), index(&picked.output));
     let time = picked.time.as_ref().and_then(|(name, unit)| Some((index_of(name)?, *unit)));
+    let status = STATUSES.iter().find_map(|name| index_of(name));
     let mut draft = Draft::new(format);
     let mut record = Record { line: 0, fields: Vec::new() };
     while records.next(&mut record)? {
         let field = |i: Option<usize>| i.and_then(|i| record.fields.get(i)).map_or("", String::as_str);
         let at = time.map(|(i, unit)| (field(Some(i)), unit));
+        if draft.is_throttled(at, field(status)) {
+            continue;
+        }
         draft.add(record.line, at, field(input), field(output), |_| 0);
     }
     draft.finish(start.file)
@@ -119,6 +127,11 @@ pub(super) fn read_json(start: Start<'_>, mut lines: Lines<'_>) -> Result<Rows, 
                 let text = |name: &Option<String>| name.as_deref().and_then(|n| scalar(&object, n)).unwrap_or_default();
                 let at = picked.time.as_ref().map(|(name, unit)| (scalar(&object, name).unwrap_or_default(), *unit));
                 let at = at.as_ref().map(|(text, unit)| (text.as_str(), *unit));
+                let status = STATUSES.iter().find_map(|name| scalar(&object, name)).unwrap_or_default();
+                if draft.is_throttled(at, &status) {
+                    next = lines.next(&mut line)?;
+                    continue;
+                }
                 draft.add(number, at, &text(&picked.input), &text(&picked.output), |input| blocks.shared(&object, input));
             }
             Err(error) => draft.skip(number, &format!("not JSON: {error}")),
@@ -132,12 +145,13 @@ pub(super) fn read_json(start: Start<'_>, mut lines: Lines<'_>) -> Result<Rows, 
 struct Draft {
     rows: Vec<(i64, Row)>,
     latest: i64,
+    throttled: Vec<i64>,
     out: Rows,
 }
 
 impl Draft {
     fn new(format: TraceFormat) -> Self {
-        Self { rows: Vec::new(), latest: i64::MIN, out: Rows { format, ..Rows::default() } }
+        Self { rows: Vec::new(), latest: i64::MIN, throttled: Vec::new(), out: Rows { format, ..Rows::default() } }
     }
 
     fn skip(&mut self, line: u64, reason: &str) {
@@ -145,6 +159,16 @@ impl Draft {
         if self.out.problems.len() < REASONS {
             self.out.problems.push(format!("line {line}: {reason}"));
         }
+    }
+
+    /// Takes the instant of a request that was refused with 429. It has no tokens, so it is left out of the rows and counted like others.
+    fn is_throttled(&mut self, at: Option<(&str, Unit)>, status: &str) -> bool {
+        if status.trim() != "429" {
+            return false;
+        }
+        self.out.skipped += 1;
+        self.throttled.extend(at.and_then(|(text, unit)| instant(text, unit)));
+        true
     }
 
     /// Takes a row, or leaves it out. `shared` tells the shared prefix, given the input tokens.
@@ -187,6 +211,12 @@ impl Draft {
         if years > f64::from(MOST_YEARS) {
             return Err(Error::Span { file: file.to_owned(), years, most: MOST_YEARS });
         }
+        let is_timed = self.rows.iter().all(|(_, row)| row.at.is_some());
+        self.out.origin_ns = Some(first).filter(|at| is_timed && *at > DATED_NS);
+        self.throttled.sort_unstable();
+        // One that came before the first answered request counts with it; one long after the last is no part of the recording.
+        self.out.throttled =
+            self.throttled.iter().filter(|at| **at <= last).map(|at| Nanos(u64::try_from(at.saturating_sub(first)).unwrap_or(0))).collect();
         self.out.rows = self
             .rows
             .into_iter()

@@ -1,0 +1,66 @@
+//! Statistics of what varies within days: spread, variogram, quantiles of growth G(D), peak over mean. The law is fitted to these.
+
+use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
+
+/// Delays D of the growth quantiles, seconds.
+pub(super) const DELAYS_S: [f64; 4] = [300.0, 600.0, 1200.0, 1800.0];
+/// Lags of the variogram, seconds.
+const LAGS_S: [f64; 4] = [600.0, 1800.0, 7200.0, 21_600.0];
+/// Quantiles of growth that are matched.
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+/// How many statistics there are.
+pub(super) const COUNT: usize = 1 + LAGS_S.len() + DELAYS_S.len() * QUANTILES.len() + 1;
+
+/// Statistics of days, as logarithms. `days` are rates over their profile and day mean, NaN where unknown. A delay shorter than a step has none.
+pub(super) fn of_days(days: &[&[f64]], step_s: f64) -> [f64; COUNT] {
+    let mut out = [f64::NAN; COUNT];
+    let logs: Vec<Vec<f64>> = days.iter().map(|day| day.iter().map(|x| x.max(1e-3).ln()).collect()).collect();
+    let all: Vec<f64> = logs.iter().flatten().copied().filter(|x| x.is_finite()).collect();
+    out[0] = mean_variance(&all).1.max(1e-8).sqrt().ln();
+    for (i, lag_s) in LAGS_S.into_iter().enumerate() {
+        let lag = steps(lag_s, step_s);
+        let squares: Vec<f64> =
+            logs.iter().flat_map(|day| day.iter().zip(day.iter().skip(lag)).map(|(a, b)| (a - b).powi(2))).filter(|x| x.is_finite()).collect();
+        if lag >= 1 && squares.len() > 10 {
+            out[1 + i] = 0.5 * mean_variance(&squares).0.max(1e-8).ln();
+        }
+    }
+    for (i, delay_s) in DELAYS_S.into_iter().enumerate() {
+        let delay = steps(delay_s, step_s);
+        if delay < 1 {
+            continue;
+        }
+        let mut growth: Vec<f64> = days.iter().flat_map(|day| grown(day, delay)).collect();
+        sort(&mut growth);
+        for (j, q) in QUANTILES.into_iter().enumerate() {
+            if let Some(value) = quantile_sorted(&growth, q) {
+                out[1 + LAGS_S.len() + i * QUANTILES.len() + j] = value.max(1e-3).ln();
+            }
+        }
+    }
+    let peaks: Vec<f64> = days.iter().map(|day| peak_to_mean(day).ln()).filter(|x| x.is_finite()).collect();
+    out[COUNT - 1] = mean_variance(&peaks).0;
+    out
+}
+
+/// Whole steps of a delay, rounded; 0 when the delay is shorter than a step.
+pub(super) fn steps(delay_s: f64, step_s: f64) -> usize {
+    if delay_s < 0.99 * step_s { 0 } else { super::law::index((delay_s / step_s).round()) }
+}
+
+/// `max(rates[i+1..=i+delay]) / rates[i]` wherever all of them are known and the first is above zero.
+pub(super) fn grown(rates: &[f64], delay: usize) -> Vec<f64> {
+    (0..rates.len().saturating_sub(delay))
+        .filter(|&i| rates[i] > 0.0)
+        .filter_map(|i| {
+            let window = &rates[i + 1..=i + delay];
+            let top = window.iter().copied().fold(0.0_f64, |m, x| if x.is_nan() || m.is_nan() { f64::NAN } else { m.max(x) });
+            top.is_finite().then(|| top / rates[i])
+        })
+        .collect()
+}
+
+/// The highest known value over the mean of all known; NaN without any.
+pub(super) fn peak_to_mean(rates: &[f64]) -> f64 {
+    rates.iter().copied().filter(|x| x.is_finite()).fold(f64::NAN, f64::max) / super::series::mean_known(rates)
+}
