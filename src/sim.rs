@@ -2,6 +2,7 @@
 
 pub mod autoscale;
 pub mod bulk;
+mod calendar;
 pub mod endpoint;
 pub mod event;
 pub mod fit;

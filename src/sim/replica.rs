@@ -1,11 +1,11 @@
 //! One replica: continuous batching with prefill budget, batch cap and a key-value cache that is reserved or preempted.
 
+use super::calendar::Calendar;
 use super::event::{Detail, EventKind, Offer};
 use super::outbox::Sink;
 use super::step::{Composition, Law, Segment};
 use crate::scenario::endpoint::{EndpointSpec, KvPolicy};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 /// One replica. Time is in nanoseconds; [`Replica::wake`] is the instant at which [`Replica::turn`] is due.
 ///
@@ -35,8 +35,8 @@ pub(super) struct Replica {
     prompts: VecDeque<u32>,
     /// Prompt tokens that `prompts` still needs.
     prompt_tokens: u64,
-    /// Running, prompt complete: `iteration of the last token << SLOT_BITS | slot`, the earliest first.
-    decoding: BinaryHeap<Reverse<u64>>,
+    /// Running, prompt complete: by the iteration of the last token.
+    decoding: Calendar,
     /// Context tokens of `decoding` at the start of the segment.
     context: u64,
     /// Key-value tokens reserved by running sequences; with preemption by `prompts` alone.
@@ -54,6 +54,8 @@ struct Sequence {
     id: u64,
     /// Which of the requests that took a place in the batch.
     number: u64,
+    /// While it decodes: the iteration of its last token.
+    last: u64,
     /// Prompt tokens, and tokens made before it was preempted.
     input: u32,
     /// Tokens that it still makes after those.
@@ -73,12 +75,8 @@ enum Place {
     Decoding,
 }
 
-/// Bits of a key of `decoding` that hold the slot; the other 40 count iterations (30 years of iterations of 1 ms).
-const SLOT_BITS: u32 = 24;
-const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
-
-/// Requests open on one replica at most, whatever the scenario says: what a slot number can hold.
-const MAX_OPEN: usize = 1 << (SLOT_BITS - 1);
+/// Requests running or waiting on one replica at most, whatever the scenario says.
+const MAX_OPEN: usize = 1 << 23;
 
 /// Instant of a wake-up that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -94,14 +92,14 @@ impl Sequence {
         if tokens == 1 { self.output - 1 } else { (self.output - 1).div_ceil(tokens) }
     }
 
-    /// Context when `iterations` are over, for a decoding sequence whose last token comes at iteration `last`.
-    fn context_at(&self, iterations: u64, last: u64, tokens: u32) -> u64 {
-        u64::from(self.input) + 1 + u64::from(tokens) * (u64::from(self.steps(tokens)) - (last - iterations))
+    /// Context of a decoding sequence when `iterations` are over.
+    fn context_at(&self, iterations: u64, tokens: u32) -> u64 {
+        u64::from(self.input) + 1 + u64::from(tokens) * (u64::from(self.steps(tokens)) - (self.last - iterations))
     }
 
     /// Tokens of its chunk when `iterations` are over.
-    fn chunk(&self, iterations: u64, last: u64, tokens: u32) -> u32 {
-        if iterations < last { tokens } else { self.output - 1 - tokens * (self.steps(tokens) - 1) }
+    fn chunk(&self, iterations: u64, tokens: u32) -> u32 {
+        if iterations < self.last { tokens } else { self.output - 1 - tokens * (self.steps(tokens) - 1) }
     }
 }
 
@@ -123,7 +121,7 @@ impl Replica {
             waiting: VecDeque::new(),
             prompts: VecDeque::new(),
             prompt_tokens: 0,
-            decoding: BinaryHeap::new(),
+            decoding: Calendar::new(),
             context: 0,
             reserved: 0,
             started: 0,
@@ -163,6 +161,7 @@ impl Replica {
         let sequence = Sequence {
             id: offer.id,
             number: 0,
+            last: 0,
             input: offer.input_tokens,
             output: offer.output_tokens.max(1),
             // Even a prompt that is cached as a whole needs its last token computed.
@@ -193,9 +192,8 @@ impl Replica {
         }
         let step = self.next_step();
         if step > self.segment.done {
-            for Reverse(key) in &self.decoding {
-                let sequence = &self.sequences[slot_of(*key)];
-                let tokens = sequence.chunk(self.iterations + step, key >> SLOT_BITS, self.tokens_per_step);
+            for sequence in self.sequences.iter().filter(|s| s.place == Place::Decoding) {
+                let tokens = sequence.chunk(self.iterations + step, self.tokens_per_step);
                 out.push(at, sequence.id, EventKind::Tokens(tokens));
             }
         }
@@ -325,16 +323,16 @@ impl Replica {
 
     /// Takes the decoding sequence out that started last; what it made is part of its prompt from now on.
     fn stop_newest(&mut self) -> u32 {
-        let newest = self.decoding.iter().map(|Reverse(key)| *key).max_by_key(|key| self.sequences[slot_of(*key)].number);
-        let key = newest.expect("more than one sequence runs, and no prompt");
-        self.decoding.retain(|Reverse(other)| *other != key);
-        let sequence = &mut self.sequences[slot_of(key)];
-        let context = sequence.context_at(self.iterations, key >> SLOT_BITS, self.tokens_per_step);
+        let decoding = self.sequences.iter_mut().enumerate().filter(|(_, s)| s.place == Place::Decoding);
+        let (index, sequence) = decoding.max_by_key(|(_, s)| s.number).expect("more than one sequence runs, and no prompt");
+        let slot = u32::try_from(index).expect("an index that came from a u32 slot");
+        self.decoding.remove(sequence.last, slot);
+        let context = sequence.context_at(self.iterations, self.tokens_per_step);
         self.context -= context;
         let made = u32::try_from(context - u64::from(sequence.input)).expect("fewer than its output tokens, a u32");
         sequence.input += made;
         sequence.output -= made;
-        u32::try_from(key & SLOT_MASK).expect("a slot has 24 bits")
+        slot
     }
 
     /// The composition changed at `now`: forms the iteration that begins now anew, or lets the segment end at the next boundary.
@@ -379,20 +377,13 @@ impl Replica {
 
     /// Takes a decoding sequence out of the batch; its context counts until the end of the iteration under way.
     fn stop_decoding(&mut self, now: u64, index: usize) {
-        let mut last = self.iterations;
-        self.decoding.retain(|Reverse(key)| {
-            let other = slot_of(*key) != index;
-            if !other {
-                last = key >> SLOT_BITS;
-            }
-            other
-        });
-        let sequence = &self.sequences[index];
+        let sequence = self.sequences[index];
+        self.decoding.remove(sequence.last, u32::try_from(index).expect("an index that came from a u32 slot"));
         if self.begins(now) {
-            self.context -= sequence.context_at(self.iterations, last, self.tokens_per_step);
+            self.context -= sequence.context_at(self.iterations, self.tokens_per_step);
         } else {
             self.cut(now);
-            self.segment.leaving += self.sequences[index].context_at(self.iterations + self.segment.len, last, self.tokens_per_step);
+            self.segment.leaving += sequence.context_at(self.iterations + self.segment.len, self.tokens_per_step);
         }
     }
 
@@ -414,16 +405,11 @@ impl Replica {
     }
 
     fn finish(&mut self, at: u64, out: &mut impl Sink) {
-        while let Some(&Reverse(key)) = self.decoding.peek() {
-            if key >> SLOT_BITS > self.iterations {
-                break;
-            }
-            self.decoding.pop();
-            let index = slot_of(key);
-            let sequence = self.sequences[index];
-            self.context -= sequence.context_at(self.iterations, self.iterations, self.tokens_per_step);
+        while let Some(slot) = self.decoding.take(self.iterations) {
+            let sequence = self.sequences[slot as usize];
+            self.context -= sequence.context_at(self.iterations, self.tokens_per_step);
             self.leave(&sequence);
-            self.release(index);
+            self.release(slot as usize);
             out.push(at, sequence.id, EventKind::Done);
         }
     }
@@ -465,10 +451,12 @@ impl Replica {
             self.release(slot as usize);
             out.push(at, sequence.id, EventKind::Done);
         } else {
-            self.sequences[slot as usize].place = Place::Decoding;
-            self.context += u64::from(sequence.input) + 1;
             let last = self.iterations + u64::from(sequence.steps(self.tokens_per_step));
-            self.decoding.push(Reverse(last << SLOT_BITS | u64::from(slot)));
+            let decoding = &mut self.sequences[slot as usize];
+            decoding.place = Place::Decoding;
+            decoding.last = last;
+            self.context += u64::from(sequence.input) + 1;
+            self.decoding.enter(self.iterations, last, slot);
         }
     }
 
@@ -496,7 +484,8 @@ impl Replica {
             self.wake = NEVER;
             return;
         }
-        let mut len = self.decoding.peek().map_or(1, |Reverse(key)| (key >> SLOT_BITS) - self.iterations);
+        // An iteration with prompt tokens is a segment of its own.
+        let mut len = if prefill > 0 { 1 } else { self.decoding.next(self.iterations).map_or(1, |last| last - self.iterations) };
         if self.watermark.is_some() && self.running() > 1 && batch > 0 {
             // Until the next iteration would not fit.
             len = len.min(self.kv_tokens.saturating_sub(self.reserved + self.context) / self.growth()).max(1);
@@ -512,8 +501,4 @@ impl Replica {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u64 that is not negative")]
 fn watermark(spec: &EndpointSpec) -> u64 {
     (spec.kv_tokens as f64 * spec.kv_watermark.0) as u64
-}
-
-fn slot_of(key: u64) -> usize {
-    (key & SLOT_MASK) as usize
 }

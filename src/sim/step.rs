@@ -220,13 +220,13 @@ impl Segment {
         m
     }
 
-    /// The positive root of `slope m^2 / 2 + (first - slope / 2) m = past`, rounded up.
+    /// The positive root of `slope m^2 / 2 + (first - slope / 2) m = past`, rounded down, plus one.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the root is positive and the cast saturates")]
     fn root(&self, past: u64) -> u64 {
         let slope = self.slope as f64;
         let half = self.first as f64 - slope / 2.0;
         let root = ((half * half + 2.0 * slope * past as f64).sqrt() - half) / slope;
-        root.ceil() as u64
+        root as u64 + 1
     }
 }
 

@@ -125,10 +125,9 @@ impl<E: FnMut(&Ended) -> bool> Sink for Client<'_, E> {
         let seen = at.saturating_add(self.network);
         match kind {
             EventKind::FirstToken => self.waiting.first(slot, seen),
-            EventKind::Tokens(_) => {}
-            // Else the client gives up before it sees this.
+            // If it is not in time the client gives up before it sees this.
             EventKind::Done if self.waiting.is_in_time(slot, seen) => self.close(slot, seen, How::Ok),
-            EventKind::Done => {}
+            EventKind::Tokens(_) | EventKind::Done => {}
         }
     }
 }

@@ -183,13 +183,12 @@ impl<E: FnMut(&Ended) -> bool> Sink for Ears<'_, '_, E> {
         let seen = at.saturating_add(self.teller.network);
         match kind {
             EventKind::FirstToken => self.waiting.first(slot, seen),
-            EventKind::Tokens(_) => {}
-            // Else the client gives up before it sees this.
+            // If it is not in time the client gives up before it sees this.
             EventKind::Done if self.waiting.is_in_time(slot, seen) => {
                 let was = self.waiting.free(slot);
                 self.teller.tell(was.of, was.sent, was.first, seen, How::Ok);
             }
-            EventKind::Done => {}
+            EventKind::Tokens(_) | EventKind::Done => {}
         }
     }
 }

@@ -13,10 +13,16 @@ pub(super) struct Patient<T> {
     total: u64,
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
-    /// In order of sending, so in order of deadline; those that are over are skipped.
-    first_bytes: VecDeque<Ticket>,
-    totals: VecDeque<Ticket>,
+    /// In order of sending, so in order of both deadlines; those that are over are skipped.
+    tickets: VecDeque<Ticket>,
+    /// How many of them do not wait for a first token any more.
+    heard: usize,
+    /// At this many tickets, those that are over are thrown away.
+    crowded: usize,
 }
+
+/// Tickets up to which nothing is thrown away.
+const FEW: usize = 256;
 
 /// A try.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +53,9 @@ impl<T: Copy> Patient<T> {
             total: patience.total.0,
             slots: Vec::new(),
             free: Vec::new(),
-            first_bytes: VecDeque::new(),
-            totals: VecDeque::new(),
+            tickets: VecDeque::with_capacity(FEW),
+            heard: 0,
+            crowded: FEW,
         }
     }
 
@@ -66,14 +73,12 @@ impl<T: Copy> Patient<T> {
     /// The try in `slot` waits for its answer.
     pub(super) fn accepted(&mut self, slot: u32) {
         let Slot { sent, turn, .. } = self.slots[slot as usize];
-        while self.first_bytes.front().is_some_and(|t| !self.waits_for_first(*t)) {
-            self.first_bytes.pop_front();
+        if self.tickets.len() >= self.crowded {
+            self.tickets.retain(|t| self.slots[t.slot as usize].turn == t.turn);
+            self.heard = 0;
+            self.crowded = FEW.max(2 * self.tickets.len());
         }
-        while self.totals.front().is_some_and(|t| !self.is_open(*t)) {
-            self.totals.pop_front();
-        }
-        self.first_bytes.push_back(Ticket { sent, slot, turn });
-        self.totals.push_back(Ticket { sent, slot, turn });
+        self.tickets.push_back(Ticket { sent, slot, turn });
     }
 
     /// The first token of `slot` will be seen at `seen`.
@@ -104,7 +109,7 @@ impl<T: Copy> Patient<T> {
     /// The first deadline at or before `limit`, or [`NEVER`].
     pub(super) fn deadline(&mut self, limit: u64) -> u64 {
         let mut first = NEVER;
-        while let Some(&ticket) = self.first_bytes.front() {
+        while let Some(&ticket) = self.tickets.get(self.heard) {
             let at = ticket.sent.saturating_add(self.first_byte);
             if at > limit {
                 break;
@@ -113,9 +118,9 @@ impl<T: Copy> Patient<T> {
                 first = at;
                 break;
             }
-            self.first_bytes.pop_front();
+            self.heard += 1;
         }
-        while let Some(&ticket) = self.totals.front() {
+        while let Some(&ticket) = self.tickets.front() {
             let at = ticket.sent.saturating_add(self.total);
             if at > limit {
                 break;
@@ -123,32 +128,37 @@ impl<T: Copy> Patient<T> {
             if self.is_open(ticket) {
                 return first.min(at);
             }
-            self.totals.pop_front();
+            self.drop_front();
         }
         first
     }
 
     /// A slot whose client gives up at `now`: those that wait for a first token before those that wait for the last.
     pub(super) fn gives_up(&mut self, now: u64) -> Option<u32> {
-        while let Some(&ticket) = self.first_bytes.front() {
+        while let Some(&ticket) = self.tickets.get(self.heard) {
             if ticket.sent.saturating_add(self.first_byte) > now {
                 break;
             }
-            self.first_bytes.pop_front();
-            if self.is_open(ticket) && self.slots[ticket.slot as usize].first > now {
+            self.heard += 1;
+            if self.waits_for_first(ticket) {
                 return Some(ticket.slot);
             }
         }
-        while let Some(&ticket) = self.totals.front() {
+        while let Some(&ticket) = self.tickets.front() {
             if ticket.sent.saturating_add(self.total) > now {
                 break;
             }
-            self.totals.pop_front();
+            self.drop_front();
             if self.is_open(ticket) {
                 return Some(ticket.slot);
             }
         }
         None
+    }
+
+    fn drop_front(&mut self) {
+        self.tickets.pop_front();
+        self.heard = self.heard.saturating_sub(1);
     }
 
     fn is_open(&self, ticket: Ticket) -> bool {
