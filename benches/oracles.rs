@@ -6,6 +6,8 @@
 #![expect(clippy::print_stdout, reason = "a proof prints its result")]
 #![allow(clippy::unwrap_used, reason = "a proof stops where its premise fails")]
 
+#[path = "../tests/sim_oracles/batches.rs"]
+mod batches;
 #[path = "../tests/sim_oracles/fluid.rs"]
 mod fluid;
 #[path = "../tests/sim_oracles/lengths.rs"]

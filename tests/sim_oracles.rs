@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a test are small and positive")]
 
+#[path = "sim_oracles/batches.rs"]
+mod batches;
 #[path = "sim_oracles/fluid.rs"]
 mod fluid;
 #[path = "sim_oracles/lengths.rs"]
@@ -100,7 +102,7 @@ fn geometric(mean: f64, n: usize, seed: u64) -> impl Iterator<Item = u32> {
 }
 
 /// Requests of the smallest run of a family.
-const N: u32 = 4_000;
+const N: u32 = 8_000;
 
 /// Every row of a family within three standard errors, after what its formula is known to leave out. The same rows with many more requests, and
 /// 1 % as the bound, are `cargo bench --bench oracles`.

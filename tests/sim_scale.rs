@@ -1,5 +1,5 @@
 //! Scaling as a whole: the path without requests, a prescribed path, sleep and waking, for every policy.
-#![expect(clippy::unwrap_used, reason = "a test stops where its premise fails")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;

@@ -1,5 +1,6 @@
 //! Stationary queues with a closed form, and the simulator in their place: one row a quantity, with the standard error of the simulation.
 
+use super::batches::{Batches, Estimate};
 use super::lengths::Lengths;
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
@@ -24,7 +25,7 @@ pub struct Row {
     pub closed: f64,
     /// By the simulator.
     pub simulated: f64,
-    /// Of the simulation, by the means of [`BATCHES`] batches.
+    /// Of the simulation, by the means of batches.
     pub standard_error: f64,
     /// What the formula leaves out, relative to it: zero where it is exact for the simulator's rules.
     pub remainder: f64,
@@ -42,9 +43,6 @@ impl Row {
         self.simulated / self.closed - 1.0
     }
 }
-
-/// Batches whose means give the standard error; they are much longer than the relaxation time.
-pub const BATCHES: usize = 20;
 
 /// The three utilisations, and how many times as many requests each needs for the same relative error (about 1 / (1 - rho)^2).
 const LOADS: [(f64, u32); 3] = [(0.5, 1), (0.7, 3), (0.9, 15)];
@@ -79,7 +77,7 @@ fn play<const V: usize>(
     (rate, input, lengths): (f64, u32, Lengths),
     (n, seed): (u32, u64),
     values: impl Fn(&Ended, u32) -> [f64; V],
-) -> [(f64, f64); V] {
+) -> [Estimate; V] {
     let mut gaps = Seed(seed).stream("gaps");
     let mut draws = Seed(seed).stream("lengths");
     let mut at = 0.0;
@@ -88,24 +86,16 @@ fn play<const V: usize>(
         at -= (1.0 - gaps.random::<f64>()).ln() / rate;
         Job { at: Nanos::from_secs_f64(at).0, input, output: *output, cached: 0 }
     });
-    let (skipped, mut sums, mut counts) = (n / 20, [[0.0; V]; BATCHES], [0.0; BATCHES]);
-    let mut endpoint = Endpoint::new(spec, Seed(seed), Detail::Requests);
-    bulk::run(jobs, &mut endpoint, FOREVER, None, &mut |ended| {
+    let skipped = n / 20;
+    let mut batches = Batches::new(n - skipped);
+    bulk::run(jobs, &mut Endpoint::new(spec, Seed(seed), Detail::Requests), FOREVER, None, &mut |ended| {
         if let Some(place) = ended.job.checked_sub(skipped) {
-            let batch = (u64::from(place) * BATCHES as u64 / u64::from(n - skipped)) as usize;
-            counts[batch] += 1.0;
-            for (sum, value) in sums[batch].iter_mut().zip(values(ended, outputs[ended.job as usize])) {
-                *sum += value;
-            }
+            let output = outputs[ended.job as usize];
+            batches.add(place, ended.at, output, values(ended, output));
         }
         true
     });
-    std::array::from_fn(|v| {
-        let means: Vec<f64> = sums.iter().zip(counts).map(|(sum, count)| sum[v] / count).collect();
-        let mean = means.iter().sum::<f64>() / BATCHES as f64;
-        let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (BATCHES - 1) as f64;
-        (mean, (variance / BATCHES as f64).sqrt())
-    })
+    batches.estimates(1.0 / rate, lengths.moments())
 }
 
 fn seconds(from: u64, to: u64) -> f64 {
@@ -281,7 +271,7 @@ pub fn no_interference(n: u32) -> Vec<Row> {
         }
     }
     for (load, seed) in [2.0, 8.0, 30.0].into_iter().zip(61..) {
-        rows.extend(occupancy(a, load, (n, seed)));
+        rows.extend(occupancy(a, load, (5 * n, seed)));
     }
     rows
 }
@@ -291,36 +281,33 @@ fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
     let lengths = Lengths::SHAPES[2].1;
     let (mean, _) = lengths.moments();
     let rate = load / (mean * a as f64 * 1e-9);
-    let mut spans = Vec::with_capacity(n as usize);
+    let mut spans = vec![(0, 0, 0); n as usize];
     let mut gaps = Seed(seed).stream("gaps");
     let mut draws = Seed(seed).stream("lengths");
     let mut at = 0.0;
-    let jobs = (0..n).map(|_| {
+    let outputs: Vec<u32> = (0..n).map(|_| lengths.draw(&mut draws)).collect();
+    let jobs = outputs.iter().map(|output| {
         at -= (1.0 - gaps.random::<f64>()).ln() / rate;
-        Job { at: Nanos::from_secs_f64(at).0, input: 1, output: lengths.draw(&mut draws), cached: 0 }
+        Job { at: Nanos::from_secs_f64(at).0, input: 1, output: *output, cached: 0 }
     });
     bulk::run(jobs, &mut Endpoint::new(&chunk(a, 0, 0, 4_000_000), Seed(seed), Detail::Requests), FOREVER, None, &mut |e| {
-        spans.push((e.at, e.last));
+        spans[e.job as usize] = (e.at, e.last, outputs[e.job as usize]);
         true
     });
-    let mut begins: Vec<u64> = spans.iter().map(|s| s.0).collect();
     let mut ends: Vec<u64> = spans.iter().map(|s| s.1).collect();
-    begins.sort_unstable();
     ends.sort_unstable();
-    let skipped = begins.len() / 20;
-    let (mut sums, mut counts, mut over) = ([[0.0; 2]; BATCHES], [0.0; BATCHES], 0);
-    for (i, begin) in begins.iter().enumerate() {
-        while ends[over] <= *begin {
+    let skipped = n / 20;
+    let (mut batches, mut over) = (Batches::new(n - skipped), 0);
+    for ((begin, _, output), i) in spans.into_iter().zip(0_u32..) {
+        while ends[over] <= begin {
             over += 1;
         }
         if let Some(place) = i.checked_sub(skipped) {
-            let batch = place * BATCHES / (begins.len() - skipped);
-            let found = (i - over) as f64;
-            counts[batch] += 1.0;
-            sums[batch][0] += found;
-            sums[batch][1] += f64::from(u8::from(found < load));
+            let found = f64::from(i) - over as f64;
+            batches.add(place, begin, output, [found, f64::from(u8::from(found < load))]);
         }
     }
+    let [mean_found, below] = batches.estimates(1.0 / rate, lengths.moments());
     let poisson_below: f64 = (0..load as u32)
         .scan((-load).exp(), |p, k| {
             let now = *p;
@@ -328,11 +315,6 @@ fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
             Some(now)
         })
         .sum();
-    let estimate = |v: usize| {
-        let means: Vec<f64> = sums.iter().zip(counts).map(|(sum, count)| sum[v] / count).collect();
-        let mean = means.iter().sum::<f64>() / BATCHES as f64;
-        (mean, (means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / ((BATCHES - 1) * BATCHES) as f64).sqrt())
-    };
     // The wait for the boundary lengthens a stay by 1 / (2 E[o]); the share below the mean falls by about sqrt(load / 2 pi) / (2 E[o]).
     let row = |quantity, closed, (simulated, standard_error)| Row {
         queue: "M/G/inf, bimodal".to_owned(),
@@ -343,7 +325,7 @@ fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
         standard_error,
         remainder: (1.0 + load.sqrt()) / (2.0 * mean),
     };
-    [row("mean number found", load, estimate(0)), row("P(number found < load)", poisson_below, estimate(1))]
+    [row("mean number found", load, mean_found), row("P(number found < load)", poisson_below, below)]
 }
 
 /// Large a: many sequences at once. An iteration takes a + work, and as much work goes out as comes in, so that over iterations the mean is
