@@ -102,7 +102,7 @@ fn geometric(mean: f64, n: usize, seed: u64) -> impl Iterator<Item = u32> {
 }
 
 /// Requests of the smallest run of a family.
-const N: u32 = 8_000;
+const N: u32 = 4_000;
 
 /// Every row of a family within three standard errors, after what its formula is known to leave out. The same rows with many more requests, and
 /// 1 % as the bound, are `cargo bench --bench oracles`.

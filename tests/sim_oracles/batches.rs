@@ -1,9 +1,10 @@
 //! Means of consecutive batches, with control variates: what is known of gaps and lengths is taken out of the noise.
 
-/// Batches whose means give the standard error: 50 at most, and fewer than that where they would be shorter than 600 requests.
-fn count(n: u32) -> usize {
-    (n / 600).clamp(12, 50) as usize
-}
+/// Batches whose means give the standard error.
+const BATCHES: usize = 50;
+
+/// With fewer requests than this the batches are too short for the controls to explain them: then there are 20, and no controls.
+const LONG: u32 = 100_000;
 
 /// Controls: the gap between arrivals, the length, and its square.
 const CONTROLS: usize = 3;
@@ -31,7 +32,10 @@ pub struct Batches<const V: usize> {
 impl<const V: usize> Batches<V> {
     /// For `n` requests.
     pub fn new(n: u32) -> Self {
-        Self { n: u64::from(n), batches: vec![Batch { count: 0.0, values: [0.0; V], lengths: [0.0; 2], due: (u64::MAX, 0) }; count(n)] }
+        Self {
+            n: u64::from(n),
+            batches: vec![Batch { count: 0.0, values: [0.0; V], lengths: [0.0; 2], due: (u64::MAX, 0) }; if n < LONG { 20 } else { BATCHES }],
+        }
     }
 
     /// The request number `place`, due at `at`, of this length.
@@ -52,6 +56,9 @@ impl<const V: usize> Batches<V> {
             .batches
             .iter()
             .map(|b| {
+                if self.n < u64::from(LONG) {
+                    return [0.0; CONTROLS];
+                }
                 let gap = (b.due.1 - b.due.0) as f64 / 1e9 / (b.count - 1.0);
                 [gap / gap_s - 1.0, b.lengths[0] / b.count / mean - 1.0, b.lengths[1] / b.count / square - 1.0]
             })
