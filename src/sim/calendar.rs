@@ -3,11 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Iterations that the calendar looks ahead: a power of two, 64 to 4,096. Whoever ends later is kept in a heap.
-const DAYS: u64 = 2_048;
-
 /// Words of 64 days.
-const WORDS: usize = (DAYS / 64) as usize;
+const WORDS: usize = 32;
+
+/// Iterations that the calendar looks ahead: a power of two, 64 to 4,096. Whoever ends later is kept in a heap.
+const DAYS: usize = 64 * WORDS;
+
+/// `DAYS` as a difference of iterations.
+const YEAR: u64 = DAYS as u64;
 
 /// End of a list.
 const NOBODY: u32 = u32::MAX;
@@ -30,7 +33,7 @@ pub(super) struct Calendar {
 impl Calendar {
     /// Nobody.
     pub(super) fn new() -> Self {
-        Self { heads: vec![NOBODY; DAYS as usize], others: Vec::new(), words: [0; WORDS], summary: 0, far: BinaryHeap::new(), len: 0 }
+        Self { heads: vec![NOBODY; DAYS], others: Vec::new(), words: [0; WORDS], summary: 0, far: BinaryHeap::new(), len: 0 }
     }
 
     /// How many are in it.
@@ -41,7 +44,7 @@ impl Calendar {
     /// Enters `slot`, which ends at iteration `last`; the calendar stands at `now`, before it.
     pub(super) fn enter(&mut self, now: u64, last: u64, slot: u32) {
         self.len += 1;
-        if last - now >= DAYS {
+        if last - now >= YEAR {
             self.far.push(Reverse((last, slot)));
             return;
         }
@@ -75,7 +78,7 @@ impl Calendar {
         let later = self.summary >> (word + 1);
         let found = if later != 0 { word + 1 + later.trailing_zeros() as usize } else { self.summary.trailing_zeros() as usize };
         let day_found = found as u64 * 64 + u64::from(self.words[found].trailing_zeros());
-        from + (day_found.wrapping_sub(from) & (DAYS - 1))
+        from + (day_found.wrapping_sub(from) & (YEAR - 1))
     }
 
     /// Takes one out that ends at iteration `now`.
@@ -126,7 +129,7 @@ impl Calendar {
 }
 
 fn day(iteration: u64) -> usize {
-    (iteration & (DAYS - 1)) as usize
+    (iteration & (YEAR - 1)) as usize
 }
 
 #[cfg(test)]
