@@ -3,7 +3,7 @@
 //! `cargo bench --bench oracles [-- requests=400000]`: that many requests for a row at half load, 3 times as many at 70 %, 15 times at 90 %.
 //! A row holds when the difference is within 3 standard errors after what its formula is known to leave out (its remainder), and within 1 %.
 //! More requests make the second sharper: at 90 % a row needs tens of millions. The sources of the formulas are in docs/METHOD.md.
-#![expect(clippy::print_stdout, reason = "a proof prints its result")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a proof prints its result and how long it took")]
 #![allow(clippy::unwrap_used, reason = "a proof stops where its premise fails")]
 
 #[path = "../tests/sim_oracles/batches.rs"]

@@ -108,7 +108,8 @@ const N: u32 = 4_000;
 /// 1 % as the bound, are `cargo bench --bench oracles`.
 fn hold(rows: &[Row]) {
     for row in rows {
-        assert!(row.sigmas() <= 3.0 && row.standard_error < 0.4 * row.closed, "{row:?}: {:.2} standard errors off", row.sigmas());
+        let place = format!("{}, {} at {}: {:.2} standard errors off", row.queue, row.quantity, row.load, row.sigmas());
+        assert!(row.sigmas() <= 3.0 && row.standard_error < 0.4 * row.closed, "{place}: {row:?}");
     }
 }
 

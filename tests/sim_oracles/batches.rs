@@ -20,18 +20,18 @@ struct Batch<const V: usize> {
 }
 
 /// A mean and its standard error.
-pub type Estimate = (f64, f64);
+pub(crate) type Estimate = (f64, f64);
 
 /// Batches being filled by requests with numbers from 0 to `n`.
 #[derive(Debug)]
-pub struct Batches<const V: usize> {
+pub(crate) struct Batches<const V: usize> {
     n: u64,
     batches: Vec<Batch<V>>,
 }
 
 impl<const V: usize> Batches<V> {
     /// For `n` requests.
-    pub fn new(n: u32) -> Self {
+    pub(crate) fn new(n: u32) -> Self {
         Self {
             n: u64::from(n),
             batches: vec![Batch { count: 0.0, values: [0.0; V], lengths: [0.0; 2], due: (u64::MAX, 0) }; if n < LONG { 20 } else { BATCHES }],
@@ -39,9 +39,9 @@ impl<const V: usize> Batches<V> {
     }
 
     /// The request number `place`, due at `at`, of this length.
-    pub fn add(&mut self, place: u32, at: u64, length: u32, values: [f64; V]) {
+    pub(crate) fn add(&mut self, place: u32, at: u64, length: u32, values: [f64; V]) {
         let index = u64::from(place) * self.batches.len() as u64 / self.n;
-        let batch = &mut self.batches[index as usize];
+        let batch = &mut self.batches[usize::try_from(index).unwrap()];
         batch.count += 1.0;
         batch.due = (batch.due.0.min(at), batch.due.1.max(at));
         batch.lengths[0] += f64::from(length);
@@ -51,7 +51,7 @@ impl<const V: usize> Batches<V> {
 
     /// Each value's estimate, given the expected gap in seconds and the two moments of lengths: least squares of the batch means on the controls
     /// less their expectations (Lavenberg and Welch 1981); the intercept is the estimate.
-    pub fn estimates(&self, gap_s: f64, (mean, square): (f64, f64)) -> [Estimate; V] {
+    pub(crate) fn estimates(&self, gap_s: f64, (mean, square): (f64, f64)) -> [Estimate; V] {
         let controls: Vec<[f64; CONTROLS]> = self
             .batches
             .iter()

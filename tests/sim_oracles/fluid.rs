@@ -59,7 +59,7 @@ fn row(queue: &str, quantity: &'static str, load: f64, closed: f64, simulated: f
 
 /// lambda = l0 + r t meets mu at t1 = (mu - l0) / r. The wait passes w at t1 + sqrt(2 mu w / r), and at t2 it is Q / mu with
 /// Q = r (t2 - t1)^2 / 2. Load then falls to l2: the backlog is gone Q / (mu - l2) later.
-pub fn ramp() -> Vec<Row> {
+pub(crate) fn ramp() -> Vec<Row> {
     let (l0, l2, late, w) = (500.0, 600.0, 60.0, 0.5);
     let mut rows = Vec::new();
     for r in [2.0, 5.0, 10.0] {
@@ -81,7 +81,7 @@ pub fn ramp() -> Vec<Row> {
 }
 
 /// A step from l0 to g l0 for D seconds. With mu = g l0 D / (D + w) the longest wait is w: the least capacity for that patience.
-pub fn step() -> Vec<Row> {
+pub(crate) fn step() -> Vec<Row> {
     let w = 10.0;
     let mut rows = Vec::new();
     for late in [20.0, 60.0, 300.0] {

@@ -5,7 +5,7 @@ use rand::RngExt;
 
 /// A distribution on 1, 2, 3, ...
 #[derive(Clone, Copy, Debug)]
-pub enum Lengths {
+pub(crate) enum Lengths {
     /// Always the same.
     Fixed(u32),
     /// Geometric with this mean.
@@ -18,7 +18,7 @@ pub enum Lengths {
 
 impl Lengths {
     /// The four shapes with a mean near 2,000: squared coefficients of variation of 0, 1, 2.6 and 2.4.
-    pub const SHAPES: [(&'static str, Self); 4] = [
+    pub(crate) const SHAPES: [(&'static str, Self); 4] = [
         ("deterministic", Self::Fixed(2000)),
         ("geometric", Self::Geometric(2000.0)),
         ("bimodal", Self::Either(0.9, 400, 16_400)),
@@ -27,7 +27,7 @@ impl Lengths {
 
     /// One draw.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths of a test are small and positive")]
-    pub fn draw(self, stream: &mut Stream) -> u32 {
+    pub(crate) fn draw(self, stream: &mut Stream) -> u32 {
         let u = 1.0 - stream.random::<f64>();
         match self {
             Self::Fixed(n) => n,
@@ -47,7 +47,7 @@ impl Lengths {
     }
 
     /// The mean and the mean square, exact.
-    pub fn moments(self) -> (f64, f64) {
+    pub(crate) fn moments(self) -> (f64, f64) {
         match self {
             Self::Fixed(n) => (f64::from(n), f64::from(n).powi(2)),
             Self::Geometric(mean) => (mean, mean * (2.0 * mean - 1.0)),

@@ -14,32 +14,32 @@ use rand::RngExt;
 
 /// A closed form beside its simulation.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The queue.
-    pub queue: String,
+    pub(crate) queue: String,
     /// What is compared.
-    pub quantity: &'static str,
+    pub(crate) quantity: &'static str,
     /// Utilisation, or offered load in servers where there is no bound.
-    pub load: f64,
+    pub(crate) load: f64,
     /// By the formula.
-    pub closed: f64,
+    pub(crate) closed: f64,
     /// By the simulator.
-    pub simulated: f64,
+    pub(crate) simulated: f64,
     /// Of the simulation, by the means of batches.
-    pub standard_error: f64,
+    pub(crate) standard_error: f64,
     /// What the formula leaves out, relative to it: zero where it is exact for the simulator's rules.
-    pub remainder: f64,
+    pub(crate) remainder: f64,
 }
 
 impl Row {
     /// Difference in standard errors, after the remainder.
-    pub fn sigmas(&self) -> f64 {
+    pub(crate) fn sigmas(&self) -> f64 {
         let beyond = ((self.simulated - self.closed).abs() - self.remainder * self.closed).max(0.0);
         if beyond == 0.0 { 0.0 } else { beyond / self.standard_error }
     }
 
     /// Difference relative to the closed form.
-    pub fn relative(&self) -> f64 {
+    pub(crate) fn relative(&self) -> f64 {
         self.simulated / self.closed - 1.0
     }
 }
@@ -104,7 +104,7 @@ fn seconds(from: u64, to: u64) -> f64 {
 
 /// Batch 1 and b = c = d = 0: a request is served for a times its tokens, from the instant it comes or the one before it ends. Pollaczek and
 /// Khinchine: W = lambda E[S^2] / (2 (1 - rho)). Exact, for M/D/1 as for the others.
-pub fn pollaczek_khinchine(n: u32) -> Vec<Row> {
+pub(crate) fn pollaczek_khinchine(n: u32) -> Vec<Row> {
     let a = 10_000;
     let mut rows = Vec::new();
     for (name, lengths) in Lengths::SHAPES {
@@ -132,7 +132,7 @@ fn erlang_c(c: u32, erlangs: f64) -> f64 {
 /// waits for the boundary, which is uniform over the iteration: a / 2 on average with probability 1 - C - P(0), which is taken off. Such a
 /// place is kept for a / 2 longer than it is used, so that rho is larger by 1 / (2 m) at most, and W, which goes as 1 / (1 - rho), by
 /// 1 / (2 m (1 - rho)); a geometric length is an exponential one to 1 / m. Both are in the remainder.
-pub fn erlang(n: u32) -> Vec<Row> {
+pub(crate) fn erlang(n: u32) -> Vec<Row> {
     let (a, m, c) = (1_000_u64, 20_000.0, 8_u32);
     let lengths = Lengths::Geometric(m);
     let mut rows = Vec::new();
@@ -231,7 +231,7 @@ impl Sharing {
 }
 
 /// a = 0: each of k shares the chunk. E[T] = E[x] / (1 - rho), the same for four distributions.
-pub fn processor_sharing(n: u32) -> Vec<Row> {
+pub(crate) fn processor_sharing(n: u32) -> Vec<Row> {
     let b = 1_000;
     let mut rows = Vec::new();
     for (name, lengths) in Lengths::SHAPES {
@@ -245,7 +245,7 @@ pub fn processor_sharing(n: u32) -> Vec<Row> {
 }
 
 /// a > 0 and b > 0: an iteration of ten sequences takes twice as long as an empty one.
-pub fn state_dependent_sharing(n: u32) -> Vec<Row> {
+pub(crate) fn state_dependent_sharing(n: u32) -> Vec<Row> {
     let (a, b) = (10_000, 1_000);
     let mut rows = Vec::new();
     for (name, lengths) in Lengths::SHAPES {
@@ -259,7 +259,7 @@ pub fn state_dependent_sharing(n: u32) -> Vec<Row> {
 }
 
 /// b = 0: nobody slows anybody. The number found by arrivals is Poisson(lambda E[S]) whatever the distribution, with S the time in the system.
-pub fn no_interference(n: u32) -> Vec<Row> {
+pub(crate) fn no_interference(n: u32) -> Vec<Row> {
     let a = 10_000;
     let mut rows = Vec::new();
     for (name, lengths) in Lengths::SHAPES {
@@ -270,14 +270,15 @@ pub fn no_interference(n: u32) -> Vec<Row> {
             rows.push(sharing.row((format!("M/G/inf, {name}"), load), lengths, (n, seed)));
         }
     }
-    for (load, seed) in [2.0, 8.0, 30.0].into_iter().zip(61..) {
+    for (load, seed) in [2, 8, 30].into_iter().zip(61..) {
         rows.extend(occupancy(a, load, (5 * n, seed)));
     }
     rows
 }
 
 /// Mean, and the share of arrivals that find fewer than the offered load in the system, against Poisson(load).
-fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
+fn occupancy(a: u64, servers: u32, (n, seed): (u32, u64)) -> [Row; 2] {
+    let load = f64::from(servers);
     let lengths = Lengths::SHAPES[2].1;
     let (mean, _) = lengths.moments();
     let rate = load / (mean * a as f64 * 1e-9);
@@ -308,7 +309,7 @@ fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
         }
     }
     let [mean_found, below] = batches.estimates(1.0 / rate, lengths.moments());
-    let poisson_below: f64 = (0..load as u32)
+    let poisson_below: f64 = (0..servers)
         .scan((-load).exp(), |p, k| {
             let now = *p;
             *p *= load / f64::from(k + 1);
@@ -332,7 +333,7 @@ fn occupancy(a: u64, load: f64, (n, seed): (u32, u64)) -> [Row; 2] {
 /// t = a / (1 - rho) exactly, rho = lambda (b E[o] + c p + d E[o p + o^2 / 2]). A request sees the mean over tokens, in which iterations with
 /// more sequences count more: with c = d = 0 that is (a + b) / (1 - rho) (the mean of pi), b / a more. The remainder is twice that, with the
 /// work of a token in place of b.
-pub fn mean_field(n: u32) -> Vec<Row> {
+pub(crate) fn mean_field(n: u32) -> Vec<Row> {
     let (a, b, c, d) = (2_000_000_u64, 2_000_u64, 1_000_u64, 5_u64);
     let (p, o) = (500_u32, 200_u32);
     let (pf, of) = (f64::from(p), f64::from(o));
@@ -354,7 +355,7 @@ pub fn mean_field(n: u32) -> Vec<Row> {
 /// Replicas of batch 1 behind each balancer, geometric outputs: random is M/M/1 a replica; round robin gives each every k-th arrival, E_k/M/1
 /// with the root s of s = (lambda / (lambda + mu (1 - s)))^k, lambda the whole rate; the better of two has, for many replicas,
 /// E[T] = (1 / mu) sum over i >= 1 of rho^(2^i - 2) (Mitzenmacher; Vvedenskaya et al.), with a remainder of the order of 1 / replicas.
-pub fn balancers(n: u32) -> Vec<Row> {
+pub(crate) fn balancers(n: u32) -> Vec<Row> {
     let (a, m) = (10_000_u64, 2000.0);
     let service = a as f64 * 1e-9 * m;
     let mut rows = Vec::new();
