@@ -20,6 +20,11 @@ use crate::sim::fit::{self, FitFigure, FitInput, Fitted};
 use crate::workload::schedule::Material;
 use std::path::{Path, PathBuf};
 
+/// Draws of the model that a plan is certified under.
+const DRAWS: usize = 40;
+/// Level of the factors from held-out errors.
+const CONFIDENCE: f64 = 0.9;
+
 /// The model that a plan rests on.
 pub(crate) struct Model {
     /// One chunk.
@@ -120,8 +125,10 @@ pub(crate) fn fit_to(experiment: &Experiment, runs: Vec<(RunDocument, Vec<Reques
     };
     let input = FitInput {
         steps: runs.iter().map(|(_, r)| r.as_slice()).collect(),
-        offered: runs.iter().map(|(d, _)| d.summary.offered_rate).collect(),
         base: &base,
+        held_out: Vec::new(),
+        draws: DRAWS,
+        confidence: CONFIDENCE,
     };
     let fitted = fit::fit(&input, experiment.seed)
         .map_err(|e| Failure::from_error(Exit::Inconclusive, &e).with_hint("sweep at least two rates with streamed answers, one of them low"))?;

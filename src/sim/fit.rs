@@ -1,35 +1,54 @@
-//! From measured records to the step law: regression on reconstructed iterations, then refinement by replay.
+//! From measured records to the endpoint's model: regression on reconstructed iterations, then refinement by replay, then what is uncertain.
 //!
-//! Only what a client can see is used. The load must have been the only traffic, on a fixed number of chunks (`base.min_chunks`); what the
-//! endpoint's cap, budget and key-value size are stands in the `base` that the caller gives. Predictions are promised, not parameters: `a` and `b` trade off where the batch hardly
-//! varies, `b` and `d` where contexts are alike; the condition number says so.
+//! Only what a client can see is used. The load must have been the only traffic, on a fixed number of chunks (`base.min_chunks`); one chunk shows
+//! more than several behind a balancer, of which a client sees the sum. Predictions are promised, not parameters: `a` and `b` trade off where the
+//! batch hardly varies, `b` and `d` where contexts are alike; the condition numbers say so.
 
+mod describe;
+pub mod design;
 pub mod fitted;
+mod ladder;
+mod law;
+mod limits;
+mod objective;
+mod refine;
 mod replay;
+mod sight;
 mod solve;
+mod uncertainty;
 mod windows;
 
 use crate::base::rng::Seed;
-use crate::base::time::Nanos;
-use crate::base::units::TimeSpan;
 use crate::record::request::RequestRecord;
-use crate::scenario::endpoint::{EndpointSpec, StepLaw};
-pub use fitted::{FitFigure, FitQuality, Fitted, Multipliers, Observed};
+use crate::scenario::endpoint::{EndpointSpec, KvPolicy, PrefixHit};
+pub use fitted::{Assumed, FitFigure, FitQuality, Fitted, Multipliers, Observed, Operating, Parameter};
+use law::{NETWORK, PLAIN};
+use limits::{Search, Shown};
+use objective::Weights;
+use refine::{Bench, Point};
+use replay::Step;
+use sight::Sight;
+use uncertainty::Around;
 
 /// Windows of gaps that a regression needs at least.
 const MIN_WINDOWS: usize = 40;
-/// Above this the parameters (not the predictions) are poorly determined.
-const CONDITION_LIMIT: f64 = 1e4;
+/// Rounds of refinement before the limits are looked for, and after.
+const ROUNDS: [usize; 2] = [4, 8];
 
 /// What was measured, and what is known beforehand.
 #[derive(Clone, Debug)]
 pub struct FitInput<'a> {
     /// The records of each load step, in any order; those with chunk stamps carry the information.
     pub steps: Vec<&'a [RequestRecord]>,
-    /// Offered rate of each step, requests per second; for messages only.
-    pub offered: Vec<f64>,
-    /// Batch cap, prefill budget, key-value size, queue: known or assumed. Its step law and network are not looked at.
+    /// Number of chunks and routing, and the limits that are taken where the measurements show none. Its step law, network and noise are not
+    /// looked at.
     pub base: &'a EndpointSpec,
+    /// Steps that are not fitted to and only compared with.
+    pub held_out: Vec<&'a [RequestRecord]>,
+    /// Draws wanted, for example 40.
+    pub draws: usize,
+    /// Level of the multipliers, for example 0.9.
+    pub confidence: f64,
 }
 
 /// Why there is no fit.
@@ -48,83 +67,166 @@ pub enum Error {
     Nothing,
 }
 
-/// The law's five numbers in nanoseconds: a, b, c, d, network.
-type Parameters = [f64; 5];
+/// Everything that was found on the way to a [`Fitted`].
+struct Findings<'a> {
+    input: &'a FitInput<'a>,
+    chunks: u32,
+    sight: Sight,
+    shown: Shown,
+    noise: Option<f64>,
+    condition: f64,
+    refined_condition: f64,
+    windows: usize,
+    rungs: usize,
+}
 
-/// Fits the step law of one chunk. The same input gives the same law; `seed` feeds the simulator's own randomness (routing, errors).
+/// Fits the model of one chunk. The same input gives the same model; `seed` feeds the bootstrap and the simulator's own randomness.
 ///
 /// # Errors
 /// When nothing ended well, or too few answers were streamed in more than a few tokens.
 pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
-    let requests: usize = input.steps.iter().map(|s| s.iter().filter(|r| r.is_ok()).count()).sum();
-    if requests == 0 {
+    if !input.steps.iter().any(|s| s.iter().any(RequestRecord::is_ok)) {
         return Err(Error::Nothing);
     }
-    let chunks = input.base.min_chunks;
-    let windows: Vec<windows::Window> = input.steps.iter().flat_map(|step| windows::of_step(step, chunks)).collect();
+    let chunks = input.base.min_chunks.max(1);
+    let per_step = windows::tokens_per_step(&input.steps);
+    let windows: Vec<windows::Window> = input.steps.iter().flat_map(|step| windows::of_step(step, chunks, per_step)).collect();
     if windows.len() < MIN_WINDOWS {
         return Err(Error::TooLittle { windows: windows.len(), per: windows::WIDTH });
     }
+    let sight = sight::look(&input.steps);
+    let rungs = ladder::rungs(&input.steps);
+    let ladder = ladder::budget(&rungs);
+    let longest = input.steps.iter().flat_map(|s| s.iter()).map(|r| u64::from(r.input_tokens) + u64::from(r.output_asked.max(r.output_tokens))).max();
+    let longest = longest.unwrap_or(1);
+    let base = wide(input.base, &sight, (longest, per_step), ladder.candidates.first().copied().filter(|_| ladder.is_seen));
+
     let law = solve::huber_nnls(&windows, chunks > 1);
-    let network = windows::idle_network(&input.steps, input.base.prefill_budget, &law);
-    let start = [law[0], law[1], law[2], law[3], network];
-    let replay = replay::Replay::new(&input.steps, input.base, seed);
-    let best = replay.refine(start);
-    let rows = replay.figures(&spec_of(input.base, &best));
-    let spec = spec_of(input.base, &best);
-    let condition = solve::condition(&windows);
-    let warnings = warnings(input, condition);
-    Ok(Fitted { quality: quality(rows, condition, windows.len(), requests, warnings), assumed: Vec::new(), ..Fitted::assumed(&spec) })
+    let mut start = [0.0; law::N];
+    start[..4].copy_from_slice(&law);
+    start[NETWORK] = ladder::network(&rungs, base.prefill_budget, &law).unwrap_or(0.0);
+    let steps: Vec<Step> = input.steps.iter().map(|records| Step::of(records)).collect();
+    let bench = Bench { weights: Weights::alike(steps.len()), steps, seed };
+    let point = bench.refine(&base, bench.point(&base, law::to_point(&start)), &PLAIN, ROUNDS[0]);
+    let search = Search { bench: &bench, sight: &sight, ladder: &ladder, chunks, longest };
+    let (mut base, point, mut shown) = search.run(&base, point);
+    let point = bench.refine(&base, point, &PLAIN, ROUNDS[1]);
+    if let Some(queue) = sight.queue {
+        (base.queue, shown.queue) = (queue / chunks, true);
+    } else {
+        base.queue = input.base.queue;
+    }
+    let findings = Findings {
+        input,
+        chunks,
+        sight,
+        shown,
+        noise: windows::noise(&input.steps, per_step),
+        condition: solve::condition(&windows),
+        refined_condition: 0.0,
+        windows: windows.len(),
+        rungs: rungs.len(),
+    };
+    Ok(findings.told(&bench, &base, &point))
 }
 
-/// `base` with the law of `p`; a fitted law is exact, so its noise is zero.
-fn spec_of(base: &EndpointSpec, p: &Parameters) -> EndpointSpec {
-    let span = |ns: f64| TimeSpan(Nanos::from_secs_f64(ns.max(0.0) / 1e9));
-    let step =
-        StepLaw { base: span(p[0]), per_sequence: span(p[1]), per_prefill_token: span(p[2]), per_context_token: span(p[3]), ..StepLaw::default() };
-    EndpointSpec { step, network: span(p[4]), noise: 0.0, ..base.clone() }
+/// Measured beside predicted for a load that need not be one of those fitted to: the same requests, sent at the same instants, through `spec`.
+/// Figures are mean, p50, p90 and p99 of TTFT, TPOT and E2E from the send instant, where there are 8, 8, 20 and 100 values; `step` is `0`.
+#[must_use]
+pub fn compare(records: &[RequestRecord], spec: &EndpointSpec, seed: Seed) -> Vec<FitFigure> {
+    figures(records, &EndpointSpec { noise: 0.0, queue: u32::MAX, ..spec.clone() }, seed, 0)
 }
 
-fn quality(rows: Vec<FitFigure>, condition: f64, windows: usize, requests: usize, warnings: Vec<String>) -> FitQuality {
-    let mut errors: Vec<f64> = rows.iter().map(|r| r.error().abs()).collect();
-    errors.sort_by(f64::total_cmp);
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    FitQuality {
-        median_error: errors.get(errors.len() / 2).copied().unwrap_or(0.0),
-        largest_error: errors.last().copied().unwrap_or(0.0),
-        rows,
-        condition,
-        windows: count(windows),
-        requests: count(requests),
-        warnings,
-        ..FitQuality::default()
+fn figures(records: &[RequestRecord], spec: &EndpointSpec, seed: Seed, number: usize) -> Vec<FitFigure> {
+    let step = Step::of(records);
+    uncertainty::figures_of(&step, &step.predicted(spec, seed), u32::try_from(number).unwrap_or(u32::MAX), &|_| true)
+}
+
+/// `base` without randomness, scaling and refusals, with limits that stand in the way of nothing that was seen.
+fn wide(base: &EndpointSpec, sight: &Sight, (longest, per_step): (u64, u32), budget: Option<u32>) -> EndpointSpec {
+    let chunks = base.min_chunks.max(1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
+    let reserved = (sight.reserved / f64::from(chunks)) as u64 * 2 + longest;
+    EndpointSpec {
+        min_chunks: chunks,
+        max_chunks: chunks,
+        noise: 0.0,
+        queue: u32::MAX,
+        error_share: crate::base::units::Share(0.0),
+        kv_policy: KvPolicy::Reserve,
+        prefix_hit: PrefixHit::default(),
+        tokens_per_step: per_step,
+        max_batch: base.max_batch.max(sight.streaming.div_ceil(chunks) * 2),
+        kv_tokens: base.kv_tokens.max(reserved),
+        prefill_budget: budget.unwrap_or(base.prefill_budget),
+        ..base.clone()
     }
 }
 
-fn warnings(input: &FitInput<'_>, condition: f64) -> Vec<String> {
-    let mut told = Vec::new();
-    if input.steps.len() < 2 {
-        told.push("one load step only: queueing beyond it is extrapolated; sweep at least two rates".to_owned());
+impl Findings<'_> {
+    /// The document, with its uncertainty.
+    fn told(mut self, bench: &Bench, base: &EndpointSpec, point: &Point) -> Fitted {
+        // Replays refuse nobody: what was refused is not in the steps.
+        let open = EndpointSpec { queue: u32::MAX, ..base.clone() };
+        let slopes = bench.slopes(&open, point, &PLAIN);
+        self.refined_condition = slopes.condition(point, &bench.weights);
+        let around = Around { bench, base: &open, point, slopes: &slopes };
+        let numbers = law::of_point(&point.at);
+        let draws = around.draws(self.input.draws, bench.seed);
+        let mut held_out = around.held_out(&self.by_load());
+        for (records, number) in self.input.held_out.iter().zip(self.input.steps.len() + 1..) {
+            held_out.extend(figures(records, &law::spec_of(&open, &numbers), bench.seed, number));
+        }
+        let multipliers = uncertainty::multipliers(&held_out, self.input.confidence);
+        let rows = around.figures();
+        let finished = |numbers| EndpointSpec { noise: self.noise.unwrap_or(0.0), ..law::spec_of(&self.as_given(base), numbers) };
+        let spec = finished(&numbers);
+        Fitted {
+            schema_version: fitted::SCHEMA_VERSION,
+            parameters: self.parameters(&spec, &numbers, &draws),
+            draws: draws.iter().map(finished).collect(),
+            multipliers,
+            observed: self.observed(),
+            quality: self.quality(rows, held_out),
+            assumed: self.assumed(&spec),
+            spec,
+        }
     }
-    if condition > CONDITION_LIMIT {
-        told.push(format!(
-            "the regression is ill-conditioned ({condition:.0}): context and batch moved together; predictions hold near the measured mix of lengths only"
-        ));
+
+    /// `base` with the limits that no measurement showed as they were given, but no narrower than what was seen.
+    fn as_given(&self, base: &EndpointSpec) -> EndpointSpec {
+        let given = self.input.base;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
+        let reserved = (self.sight.reserved / f64::from(self.chunks)) as u64;
+        EndpointSpec {
+            max_chunks: given.max_chunks,
+            error_share: given.error_share,
+            max_batch: if self.shown.batch { base.max_batch } else { given.max_batch.max(self.sight.streaming.div_ceil(self.chunks)) },
+            kv_tokens: if self.shown.kv { base.kv_tokens } else { given.kv_tokens.max(reserved) },
+            ..base.clone()
+        }
     }
-    let busiest = input.steps.iter().map(|s| windows::most_streaming(s)).max().unwrap_or(0);
-    if busiest < input.base.max_batch {
-        told.push(format!(
-            "at most {busiest} requests were streaming at once: the batch cap of {} and the size of the key-value cache are assumed, not measured",
-            input.base.max_batch
-        ));
+
+    /// The steps in order of their load, lowest first: mean number of requests in flight.
+    fn by_load(&self) -> Vec<usize> {
+        let load = |step: &[RequestRecord]| {
+            let open: f64 = step.iter().filter_map(|r| Some(r.closed.since(r.sent?).as_secs_f64())).sum();
+            let from = step.iter().filter_map(|r| r.sent).min().unwrap_or_default();
+            let to = step.iter().map(|r| r.closed).max().unwrap_or_default();
+            open / to.since(from).as_secs_f64().max(1e-9)
+        };
+        let mut order: Vec<usize> = (0..self.input.steps.len()).collect();
+        order.sort_by(|&a, &b| load(self.input.steps[a]).total_cmp(&load(self.input.steps[b])));
+        order
     }
-    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::units::Rate;
+    use crate::base::time::Nanos;
+    use crate::base::units::{Rate, TimeSpan};
+    use crate::scenario::endpoint::StepLaw;
     use crate::scenario::load::{Arrivals, RateFn};
     use crate::scenario::workload::{Lengths, Marginal, Workload};
     use crate::sim::endpoint::Endpoint;
@@ -134,14 +236,12 @@ mod tests {
 
     fn truth() -> EndpointSpec {
         let ns = |n| TimeSpan(Nanos(n));
-        let step = StepLaw {
-            base: ns(14_000_000),
-            per_sequence: ns(600_000),
-            per_prefill_token: ns(90_000),
-            per_context_token: ns(400),
-            ..StepLaw::default()
-        };
+        let step = StepLaw { base: ns(14_000_000), per_sequence: ns(600_000), per_prefill_token: ns(90_000), per_context_token: ns(400) };
         EndpointSpec { step, noise: 0.02, network: TimeSpan::millis(3), ..EndpointSpec::default() }
+    }
+
+    fn input<'a>(steps: Vec<&'a [RequestRecord]>, base: &'a EndpointSpec) -> FitInput<'a> {
+        FitInput { steps, base, held_out: vec![], draws: 40, confidence: 0.9 }
     }
 
     fn measured(spec: &EndpointSpec, rate: f64, seconds: u64, seed: u64) -> Vec<RequestRecord> {
@@ -165,12 +265,11 @@ mod tests {
         let truth = truth();
         let steps: Vec<Vec<RequestRecord>> = [(0.4, 1), (1.2, 2), (2.4, 3)].iter().map(|&(rate, seed)| measured(&truth, rate, 60, seed)).collect();
         let base = EndpointSpec { noise: 0.0, ..EndpointSpec::default() };
-        let input = FitInput { steps: steps.iter().map(Vec::as_slice).collect(), offered: vec![0.4, 1.2, 2.4], base: &base };
-        let fitted = fit(&input, Seed(1)).unwrap();
+        let fitted = fit(&input(steps.iter().map(Vec::as_slice).collect(), &base), Seed(1)).unwrap();
         assert!(fitted.quality.median_error < 0.03, "{:?}", fitted.quality);
 
         let held_out = measured(&truth, 1.9, 300, 77);
-        let rows = replay::Replay::new(&[&held_out], &base, Seed(2)).figures(&fitted.spec);
+        let rows = compare(&held_out, &fitted.spec, Seed(2));
         for row in &rows {
             let allowed = match (row.metric.as_str(), row.percentile.as_str()) {
                 ("TTFT", "p90") => 0.15,
@@ -184,10 +283,10 @@ mod tests {
     #[test]
     fn nothing_and_too_little_are_told_apart() {
         let base = EndpointSpec::default();
-        assert_eq!(fit(&FitInput { steps: vec![], offered: vec![], base: &base }, Seed(1)), Err(Error::Nothing));
+        assert_eq!(fit(&input(vec![], &base), Seed(1)), Err(Error::Nothing));
         let mut few = measured(&truth(), 0.5, 4, 1);
         few.truncate(1);
         few[0].chunks.truncate(20);
-        assert!(matches!(fit(&FitInput { steps: vec![&few], offered: vec![0.5], base: &base }, Seed(1)), Err(Error::TooLittle { .. })));
+        assert!(matches!(fit(&input(vec![&few], &base), Seed(1)), Err(Error::TooLittle { .. })));
     }
 }

@@ -31,8 +31,13 @@ pub(super) fn huber_nnls(windows: &[Window], is_blurred: bool) -> [f64; N] {
 
 /// Ratio of the largest to the smallest singular value of the regression, columns scaled to length 1.
 pub(super) fn condition(windows: &[Window]) -> f64 {
-    let (mut gram, _) = normal(windows, &vec![1.0; windows.len()]);
-    let scale: Vec<f64> = (0..N).map(|i| gram[i][i].sqrt().max(1e-300)).collect();
+    let (gram, _) = normal(windows, &vec![1.0; windows.len()]);
+    condition_of(gram.iter().map(|row| row.to_vec()).collect())
+}
+
+/// The same from the matrix of the normal equations, which is symmetric and has no negative diagonal.
+pub(super) fn condition_of(mut gram: Vec<Vec<f64>>) -> f64 {
+    let scale: Vec<f64> = (0..gram.len()).map(|i| gram[i][i].sqrt().max(1e-300)).collect();
     for (i, row) in gram.iter_mut().enumerate() {
         for (j, cell) in row.iter_mut().enumerate() {
             *cell /= scale[i] * scale[j];
@@ -83,14 +88,34 @@ fn nnls(gram: &Matrix, moment: &[f64; N]) -> [f64; N] {
     best.0
 }
 
-/// Gaussian elimination with pivoting on the chosen unknowns; the others are zero.
+/// The chosen unknowns; the others are zero. `None` if they cannot be told apart.
 fn solve(gram: &Matrix, moment: &[f64; N], chosen: &[usize]) -> Option<[f64; N]> {
-    let n = chosen.len();
-    let mut rows: Vec<Vec<f64>> = chosen.iter().map(|&i| chosen.iter().map(|&j| gram[i][j]).chain([moment[i]]).collect()).collect();
+    let matrix = chosen.iter().map(|&i| chosen.iter().map(|&j| gram[i][j]).collect()).collect();
+    let found = eliminate(matrix, chosen.iter().map(|&i| moment[i]).collect())?;
+    let mut x = [0.0; N];
+    for (&i, value) in chosen.iter().zip(found) {
+        x[i] = value;
+    }
+    Some(x)
+}
+
+/// The solution of `matrix x = right`; zeros if there is none.
+pub(super) fn general(matrix: Vec<Vec<f64>>, right: Vec<f64>) -> Vec<f64> {
+    let n = right.len();
+    eliminate(matrix, right).unwrap_or_else(|| vec![0.0; n])
+}
+
+/// Gaussian elimination with pivoting.
+fn eliminate(mut rows: Vec<Vec<f64>>, right: Vec<f64>) -> Option<Vec<f64>> {
+    let n = right.len();
+    let scale: Vec<f64> = (0..n).map(|i| rows[i][i].abs().max(1e-300)).collect();
+    for (row, value) in rows.iter_mut().zip(right) {
+        row.push(value);
+    }
     for k in 0..n {
         let pivot = (k..n).max_by(|&a, &b| rows[a][k].abs().total_cmp(&rows[b][k].abs()))?;
         rows.swap(k, pivot);
-        if rows[k][k].abs() < 1e-12 * gram[chosen[k]][chosen[k]].abs().max(1e-300) {
+        if rows[k][k].abs() < 1e-12 * scale[k] {
             return None;
         }
         for i in k + 1..n {
@@ -101,19 +126,20 @@ fn solve(gram: &Matrix, moment: &[f64; N], chosen: &[usize]) -> Option<[f64; N]>
             }
         }
     }
-    let mut x = [0.0; N];
+    let mut x = vec![0.0; n];
     for k in (0..n).rev() {
-        let known: f64 = (k + 1..n).map(|j| rows[k][j] * x[chosen[j]]).sum();
-        x[chosen[k]] = (rows[k][n] - known) / rows[k][k];
+        let known: f64 = (k + 1..n).map(|j| rows[k][j] * x[j]).sum();
+        x[k] = (rows[k][n] - known) / rows[k][k];
     }
-    Some(x)
+    x.iter().all(|v| v.is_finite()).then_some(x)
 }
 
 /// Jacobi rotations on a symmetric matrix.
-fn eigenvalues(mut m: Matrix) -> [f64; N] {
+fn eigenvalues(mut m: Vec<Vec<f64>>) -> Vec<f64> {
+    let n = m.len();
     for _ in 0..50 {
-        for p in 0..N {
-            for q in p + 1..N {
+        for p in 0..n {
+            for q in p + 1..n {
                 if m[p][q].abs() < 1e-300 {
                     continue;
                 }
@@ -124,16 +150,17 @@ fn eigenvalues(mut m: Matrix) -> [f64; N] {
                 for row in &mut m {
                     (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
                 }
-                let (above, below) = (m[p], m[q]);
-                m[p] = std::array::from_fn(|k| c * above[k] - s * below[k]);
-                m[q] = std::array::from_fn(|k| s * above[k] + c * below[k]);
+                for k in 0..n {
+                    (m[p][k], m[q][k]) = (c * m[p][k] - s * m[q][k], s * m[p][k] + c * m[q][k]);
+                }
             }
         }
     }
-    std::array::from_fn(|i| m[i][i])
+    (0..n).map(|i| m[i][i]).collect()
 }
 
-fn median_abs(values: &[f64]) -> f64 {
+/// Median of the absolute values.
+pub(super) fn median_abs(values: &[f64]) -> f64 {
     let mut sorted: Vec<f64> = values.iter().map(|v| v.abs()).collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
@@ -167,7 +194,8 @@ mod tests {
 
     #[test]
     fn eigenvalues_of_a_known_matrix() {
-        let mut values = eigenvalues([[2.0, 1.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 5.0, 0.0], [0.0, 0.0, 0.0, 7.0]]);
+        let matrix = [[2.0, 1.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 5.0, 0.0], [0.0, 0.0, 0.0, 7.0]];
+        let mut values = eigenvalues(matrix.iter().map(|row| row.to_vec()).collect());
         values.sort_by(f64::total_cmp);
         for (found, known) in values.iter().zip([1.0, 3.0, 5.0, 7.0]) {
             assert!((found - known).abs() < 1e-9);

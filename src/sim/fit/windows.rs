@@ -1,6 +1,8 @@
 //! Stretches of token gaps, each with the batch, the context and the prompt tokens that shared its iterations, as the client can reconstruct them.
 
+use crate::base::stats::sample::mean_variance;
 use crate::record::request::RequestRecord;
+use std::collections::BTreeMap;
 
 /// Gaps in a stretch on one chunk: long enough to even out jitter, short enough for the batch to stay nearly the same.
 pub(super) const WIDTH: usize = 4;
@@ -16,6 +18,13 @@ pub(super) struct Window {
     pub(super) sums: [f64; 4],
     /// Its length in nanoseconds.
     pub(super) length: f64,
+}
+
+/// The wait for one chunk.
+struct Gap {
+    from: u64,
+    to: u64,
+    iterations: f64,
 }
 
 /// A request while it streams.
@@ -40,52 +49,52 @@ fn streams(step: &[RequestRecord]) -> Vec<Stream> {
     all
 }
 
-/// Most requests streaming at one instant.
-pub(super) fn most_streaming(step: &[RequestRecord]) -> u32 {
-    let mut turns: Vec<(u64, i32)> = streams(step).iter().flat_map(|s| [(s.first, 1), (s.last, -1)]).collect();
-    turns.sort_unstable();
-    let (mut now, mut most) = (0, 0);
-    for (_, change) in turns {
-        now += change;
-        most = most.max(now);
+/// Tokens that a sequence gets from one iteration: the number that most chunks hold, if nearly all hold the same one (speculative decoding); else 1.
+/// First and last chunks may hold fewer and are not asked.
+pub(super) fn tokens_per_step(steps: &[&[RequestRecord]]) -> u32 {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut all = 0;
+    for record in steps.iter().flat_map(|s| s.iter()).filter(|r| r.is_ok() && r.chunks.len() > 2) {
+        for chunk in &record.chunks[1..record.chunks.len() - 1] {
+            *counts.entry(chunk.tokens).or_default() += 1;
+            all += 1;
+        }
     }
-    u32::try_from(most).unwrap_or(0)
+    let most = counts.iter().max_by_key(|(_, n)| **n);
+    most.filter(|(tokens, n)| **tokens > 1 && **n * 10 >= all * 9).map_or(1, |(tokens, _)| *tokens)
 }
 
-/// The stretches of a step. Every sequence that decodes gets one token an iteration, so a gap of one stream is one iteration of its replica.
+/// The stretches of a step. Every sequence that decodes gets `per_step` tokens an iteration, so a gap of one stream is as many iterations of its
+/// replica as its chunk has tokens, over `per_step`. Chunks of several tokens without a rule count by their tokens, never as one iteration.
 ///
 /// With `chunks` above 1 the other streams are spread evenly: the expected batch stands in for the true one. Errors of this kind (Berkson's: the
 /// truth scatters around what is known) widen the residuals and leave a linear regression unbiased.
-pub(super) fn of_step(step: &[RequestRecord], chunks: u32) -> Vec<Window> {
+pub(super) fn of_step(step: &[RequestRecord], chunks: u32, per_step: u32) -> Vec<Window> {
     let width = if chunks > 1 { WIDTH_OF_MANY } else { WIDTH };
     let streams = streams(step);
     let mut windows = Vec::new();
     for record in step.iter().filter(|r| r.is_ok()) {
         let Some(first) = record.first_token else { continue };
         let mut at = first.0;
-        let gaps: Vec<(u64, u64)> = record
+        let gaps: Vec<Gap> = record
             .chunks
             .iter()
             .skip(1)
             .map(|chunk| {
                 let from = at;
                 at += chunk.gap;
-                (from, at)
+                Gap { from, to: at, iterations: f64::from(chunk.tokens) / f64::from(per_step.max(1)) }
             })
             .collect();
-        // Chunks of several tokens are not iterations; their stream is left out.
-        if record.chunks.iter().any(|c| c.tokens != 1) {
-            continue;
-        }
         windows.extend(gaps.chunks_exact(width).map(|stretch| window(&streams, stretch, f64::from(record.input_tokens), f64::from(chunks.max(1)))));
     }
     let keep = windows.len().div_ceil(MOST).max(1);
     windows.into_iter().step_by(keep).collect()
 }
 
-fn window(streams: &[Stream], stretch: &[(u64, u64)], own: f64, chunks: f64) -> Window {
-    let (from, to) = (stretch[0].0, stretch[stretch.len() - 1].1);
-    let n = stretch.len() as f64;
+fn window(streams: &[Stream], stretch: &[Gap], own: f64, chunks: f64) -> Window {
+    let (from, to) = (stretch[0].from, stretch[stretch.len() - 1].to);
+    let n: f64 = stretch.iter().map(|g| g.iterations).sum();
     let (mut batch, mut context, mut prompts) = (0.0, 0.0, 0.0);
     let length = (to - from).max(1) as f64;
     // Streams are in order of their first token: none after this point began before the end of the stretch.
@@ -108,35 +117,29 @@ fn window(streams: &[Stream], stretch: &[(u64, u64)], own: f64, chunks: f64) -> 
     Window { sums: [n, batch * n, prompts / chunks, context * n], length }
 }
 
-/// Time on the way, from requests that met an idle endpoint: TTFT less what the law says of a prompt alone. The 20th percentile over all requests
-/// stands in when none did.
-pub(super) fn idle_network(steps: &[&[RequestRecord]], budget: u32, law: &[f64; 4]) -> f64 {
-    let (mut idle, mut any) = (Vec::new(), Vec::new());
+/// Relative scatter of single iterations, from streams that were alone: median absolute deviation of a gap from the mean of its two neighbours, as
+/// a standard deviation. `None` for fewer than 30 such gaps. The client's own scatter is in it.
+pub(super) fn noise(steps: &[&[RequestRecord]], per_step: u32) -> Option<f64> {
+    let mut found = Vec::new();
     for step in steps {
-        let mut spans: Vec<(u64, u64)> = step.iter().filter_map(|r| Some((r.sent?.0, r.last_token?.0))).collect();
-        spans.sort_unstable();
-        for record in step.iter().filter(|r| r.is_ok()) {
-            let (Some(sent), Some(ttft)) = (record.sent, record.ttft_service()) else { continue };
-            let prompt = f64::from(record.input_tokens);
-            let rest = ttft.0 as f64 - (prompt / f64::from(budget.max(1))).ceil() * law[0] - prompt * law[2];
-            any.push(rest);
-            let until = sent.0 + ttft.0;
-            let before = spans.partition_point(|s| s.0 < until);
-            if spans[..before].iter().filter(|s| s.1 > sent.0).count() <= 1 {
-                idle.push(rest);
+        let streams = streams(step);
+        for record in step.iter().filter(|r| r.is_ok() && r.chunks.len() > 3) {
+            let (Some(first), Some(last)) = (record.first_token, record.last_token) else { continue };
+            let with = streams.iter().filter(|s| s.first <= last.0 && s.last >= first.0).count();
+            if with > 1 {
+                continue;
             }
+            let gaps: Vec<f64> = record.chunks[1..].iter().filter(|c| c.tokens == per_step).map(|c| c.gap as f64).collect();
+            // A gap less the mean of its neighbours has 1.5 times the variance of a gap.
+            found.extend(gaps.windows(3).map(|g| (g[1] - f64::midpoint(g[0], g[2])) / 1.5_f64.sqrt() / f64::midpoint(g[0], g[2]).max(1.0)));
         }
     }
-    let rank = |sorted: &[f64], share: f64| -> f64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-        let i = ((sorted.len() as f64 * share) as usize).min(sorted.len() - 1);
-        sorted[i].max(0.0)
-    };
-    idle.sort_by(f64::total_cmp);
-    any.sort_by(f64::total_cmp);
-    match (idle.is_empty(), any.is_empty()) {
-        (false, _) => rank(&idle, 0.5),
-        (true, false) => rank(&any, 0.2),
-        (true, true) => 0.0,
-    }
+    (found.len() >= 30).then(|| super::solve::median_abs(&found) * 1.4826)
+}
+
+/// Coefficient of variation of the prompts of requests that ended well.
+pub(super) fn spread_of_prompts(steps: &[&[RequestRecord]]) -> f64 {
+    let prompts: Vec<f64> = steps.iter().flat_map(|s| s.iter()).filter(|r| r.is_ok()).map(|r| f64::from(r.input_tokens)).collect();
+    let (mean, variance) = mean_variance(&prompts);
+    if mean > 0.0 { variance.sqrt() / mean } else { 0.0 }
 }
