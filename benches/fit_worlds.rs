@@ -1,13 +1,17 @@
 //! Hidden endpoints, measured from outside, fitted, and predicted at loads and lengths that the fit never saw.
 //!
-//!   cargo bench --bench fit_worlds -- virtual [--worlds 20] [--first 1] [--each]
+//!   cargo bench --bench fit_worlds -- [virtual] [misspecified] [--worlds 20] [--first 1] [--steps] [--each]
 //!
-//! `virtual` measures in virtual time. Prints a Markdown table, one line a world, and the medians.
+//! Each world is a random endpoint on a loopback port, measured over HTTP by the load engine with the experiments of `sweep --for-fit`; `virtual`
+//! measures in virtual time instead, in seconds and with more requests. `misspecified` gives the truth what the plain law does not have. Prints a
+//! Markdown table, one line a world, and the medians; `--each` every figure, `--steps` the experiments. About 70 s a world over HTTP.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is its result")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock to say how long it took")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "draws are small and positive; the casts saturate")]
 
+#[path = "fit_worlds/http.rs"]
+mod http;
 #[path = "fit_worlds/judge.rs"]
 mod judge;
 #[path = "fit_worlds/world.rs"]
@@ -33,6 +37,8 @@ use world::World;
 
 /// Held-out loads: shares of the truth's capacity.
 const LOADS: [f64; 4] = [0.3, 0.5, 0.7, 0.9];
+/// The same over HTTP for the other lengths: a real second is dear.
+const FEWER: [f64; 2] = [0.5, 0.8];
 
 fn measure(truth: &EndpointSpec, experiment: &Experiment) -> Vec<RequestRecord> {
     let mut schedule = Schedule::new(experiment, &Material::default()).unwrap();
@@ -60,14 +66,16 @@ struct Tried {
     seconds: f64,
 }
 
-fn try_world(world: &World, seed: Seed) -> Tried {
+fn try_world(world: &World, seed: Seed, is_virtual: bool) -> Tried {
     let base = world::experiment(&world.mix, seed.child("measure", 0));
+    let served = (!is_virtual).then(|| http::Served::start(&world.truth, &base));
+    let measure = |experiment: &Experiment| served.as_ref().map_or_else(|| measure(&world.truth, experiment), |s| s.measure(experiment));
     let mut design = Design::new(&base, &Material::default(), None).unwrap();
     let (mut steps, mut held_out) = (Vec::new(), Vec::new());
     while let Some(step) = design.next() {
-        let records = measure(&world.truth, &step.experiment);
+        let records = measure(&step.experiment);
         design.observe(&records);
-        if std::env::args().any(|a| a == "--steps") {
+        if has("--steps") {
             println!("  {}: {} requests", step.label, records.len());
         }
         if step.is_held_out { held_out.push(records) } else { steps.push(records) }
@@ -85,15 +93,17 @@ fn try_world(world: &World, seed: Seed) -> Tried {
     let fitted = fit::fit(&input, Seed(1)).unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     let mut trials = Vec::new();
+    let requests_each = if is_virtual { 1500.0 } else { 300.0 };
     for (name, workload) in [("", &world.mix), (", other lengths", &world.other)] {
         let capacity = capacity(&world.truth, workload, seed.child("capacity", 0));
-        for load in LOADS {
+        let loads: &[f64] = if is_virtual || name.is_empty() { &LOADS } else { &FEWER };
+        for &load in loads {
             let mut e = world::experiment(workload, seed.child("trial", (load * 100.0) as u64));
             let rate = load * capacity;
             e.scenario.load.arrivals = Arrivals::Poisson { rate: RateFn::Constant(Rate(rate)) };
-            e.scenario.load.warmup = TimeSpan(Nanos::from_secs_f64(100.0 / rate));
-            e.scenario.load.measure = TimeSpan(Nanos::from_secs_f64(1500.0 / rate));
-            let records = measure(&world.truth, &e);
+            e.scenario.load.warmup = TimeSpan(Nanos::from_secs_f64(requests_each / 10.0 / rate));
+            e.scenario.load.measure = TimeSpan(Nanos::from_secs_f64(requests_each / rate));
+            let records = measure(&e);
             trials.push(Trial { name: format!("{:.0} %{name}", load * 100.0), rows: fit::compare(&records, &fitted.spec, Seed(2)) });
         }
     }
@@ -105,33 +115,64 @@ fn option(name: &str, default: u64) -> u64 {
     args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).map_or(default, |v| v.parse().unwrap())
 }
 
+fn has(name: &str) -> bool {
+    std::env::args().any(|a| a == name)
+}
+
 fn main() {
     let (worlds, first) = (option("--worlds", 20), option("--first", 1));
-    println!("| world | requests | E2E worst of mean, p90, p99 | TPOT worst | TTFT mean | TTFT p99 | below predicted x factor | factors TTFT, TPOT, E2E | held-out error | fit s |");
+    println!(
+        "| world | requests | E2E worst of mean, p90, p99 | TPOT worst | TTFT mean | TTFT p99 | below predicted x factor | factors TTFT, TPOT, E2E | held-out error | fit s |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut all: Vec<Errors> = Vec::new();
     let (mut kept, mut of) = (0, 0);
     for index in first..first + worlds {
-        let world = world::draw(Seed(20), index);
-        let tried = try_world(&world, Seed(1000 + index));
+        let world = if has("misspecified") { world::misspecified(Seed(20), index) } else { world::draw(Seed(20), index) };
+        let tried = try_world(&world, Seed(1000 + index), has("virtual"));
         let e = judge::errors(&tried.trials);
         let c = judge::covered(&tried.fitted, &tried.trials);
         (kept, of) = (kept + c.0, of + c.1);
         let m = tried.fitted.multipliers;
         println!(
             "| {} | {} | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {} of {} | {:.3}, {:.3}, {:.3} | {:.1} % | {:.2} |",
-            world.name, tried.requests, e.e2e * 100.0, e.tpot * 100.0, e.ttft_mean * 100.0, e.ttft_p99 * 100.0, c.0, c.1, m.ttft, m.tpot, m.e2e,
-            tried.fitted.quality.held_out_error * 100.0, tried.seconds
+            world.name,
+            tried.requests,
+            e.e2e * 100.0,
+            e.tpot * 100.0,
+            e.ttft_mean * 100.0,
+            e.ttft_p99 * 100.0,
+            c.0,
+            c.1,
+            m.ttft,
+            m.tpot,
+            m.e2e,
+            tried.fitted.quality.held_out_error * 100.0,
+            tried.seconds
         );
-        if std::env::args().any(|a| a == "--each") {
+        if has("--each") {
             let t = &world.truth;
-            println!("  truth: {:?} budget {} batch {} kv {} network {:?} noise {:.3}", t.step, t.prefill_budget, t.max_batch, t.kv_tokens, t.network, t.noise);
+            println!(
+                "  truth: {:?} budget {} batch {} kv {} network {:?} noise {:.3}",
+                t.step, t.prefill_budget, t.max_batch, t.kv_tokens, t.network, t.noise
+            );
             for p in &tried.fitted.parameters {
                 println!("  {} {:.3} [{:.3}, {:.3}] {} {:?}", p.name, p.value, p.low, p.high, p.unit, p.source);
             }
-            println!("  median {:.3} largest {:.3} condition {:.0} {:.0} {:?}", tried.fitted.quality.median_error, tried.fitted.quality.largest_error, tried.fitted.quality.condition, tried.fitted.quality.refined_condition, tried.fitted.quality.warnings);
+            println!(
+                "  median {:.3} largest {:.3} condition {:.0} {:.0} {:?}",
+                tried.fitted.quality.median_error,
+                tried.fitted.quality.largest_error,
+                tried.fitted.quality.condition,
+                tried.fitted.quality.refined_condition,
+                tried.fitted.quality.warnings
+            );
             for trial in &tried.trials {
-                let figures: Vec<String> = trial.rows.iter().map(|r| format!("{} {} {:.2}/{:.2} {:+.1} %", r.metric, r.percentile, r.measured_ms, r.predicted_ms, r.error() * 100.0)).collect();
+                let figures: Vec<String> = trial
+                    .rows
+                    .iter()
+                    .map(|r| format!("{} {} {:.2}/{:.2} {:+.1} %", r.metric, r.percentile, r.measured_ms, r.predicted_ms, r.error() * 100.0))
+                    .collect();
                 println!("  {}: {}", trial.name, figures.join("; "));
             }
         }
@@ -140,6 +181,10 @@ fn main() {
     let median = |of: fn(&Errors) -> f64| judge::median(all.iter().map(of).collect()) * 100.0;
     println!(
         "| median | | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % | | | |",
-        median(|e| e.e2e), median(|e| e.tpot), median(|e| e.ttft_mean), median(|e| e.ttft_p99), 100.0 * kept as f64 / of as f64
+        median(|e| e.e2e),
+        median(|e| e.tpot),
+        median(|e| e.ttft_mean),
+        median(|e| e.ttft_p99),
+        100.0 * kept as f64 / of as f64
     );
 }

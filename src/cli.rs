@@ -10,9 +10,11 @@ mod endpoint;
 pub mod exit;
 mod faults;
 mod files;
+mod fit;
 mod guard;
 mod learn;
 mod load;
+mod model;
 mod plan;
 mod printer;
 mod probe;
@@ -62,6 +64,7 @@ fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
         Command::Sweep(args) => sweep::run(args, printer),
         Command::Probe(args) => probe::run(args, printer),
         Command::Learn(args) => learn::run(args, printer),
+        Command::Fit(args) => fit::run(args, printer),
         Command::Plan(args) => plan::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Serve(args) => serve::run(args, printer),

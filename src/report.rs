@@ -2,6 +2,7 @@
 
 pub mod capacity_content;
 pub mod chart;
+pub mod fit_content;
 pub mod html;
 pub mod junit;
 pub mod markdown;

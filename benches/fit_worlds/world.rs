@@ -2,8 +2,8 @@
 
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
-use plimsoll::base::units::TimeSpan;
-use plimsoll::scenario::endpoint::{EndpointSpec, StepLaw};
+use plimsoll::base::units::{Share, TimeSpan};
+use plimsoll::scenario::endpoint::{EndpointSpec, KvPolicy, PrefixHit, StepLaw};
 use plimsoll::scenario::experiment::Experiment;
 use plimsoll::scenario::load::{Arrivals, Load, RateFn};
 use plimsoll::scenario::model::Scenario;
@@ -44,7 +44,8 @@ pub fn draw(seed: Seed, index: u64) -> World {
     let prefill_budget = budgets[between(1.0, 7.999) as usize - 1];
     let max_batch = between(10.0, 49.0) as u32;
     let (input, output) = (between(120.0, 360.0), between(14.0, 40.0));
-    let kv_tokens = if between(1.0, 2.0) < 1.25 { (f64::from(max_batch) * (input * 1.4 + output * 1.2) * between(0.55, 0.8)) as u64 } else { 1_000_000 };
+    let kv_tokens =
+        if between(1.0, 2.0) < 1.25 { (f64::from(max_batch) * (input * 1.4 + output * 1.2) * between(0.55, 0.8)) as u64 } else { 1_000_000 };
     let truth = EndpointSpec {
         step,
         prefill_budget,
@@ -61,6 +62,44 @@ pub fn draw(seed: Seed, index: u64) -> World {
         mix: mix(input, between(0.6, 1.0), output, between(0.4, 0.8)),
         other: mix(input * between(0.5, 0.8), 0.5, output * between(1.3, 1.8), 0.9),
     }
+}
+
+/// The same world with something that the plain law does not have: by `index`, curvature, superlinear prefill, preemption, prefix hits, or chunks of two
+/// tokens; every sixth has two of them.
+pub fn misspecified(seed: Seed, index: u64) -> World {
+    let mut world = draw(seed, index);
+    let mut stream = seed.keyed("misspecified", index);
+    let mut between = |low: f64, high: f64| -> f64 { low + stream.random::<f64>() * (high - low) };
+    let t = &mut world.truth;
+    let kinds = if index % 6 == 5 { vec![0, 1] } else { vec![index % 6] };
+    for kind in kinds {
+        let name = match kind {
+            0 => {
+                t.step.curvature = between(1.5, 4.0);
+                "curvature"
+            }
+            1 => {
+                let c = t.step.per_prefill_token.nanos().0 as f64;
+                t.step.prefill_growth = TimeSpan(Nanos((c * between(0.2, 0.8)) as u64));
+                "superlinear prefill"
+            }
+            2 => {
+                t.kv_policy = KvPolicy::Preempt;
+                t.kv_tokens = (f64::from(t.max_batch) * between(120.0, 220.0)).max(2500.0) as u64;
+                "preemption"
+            }
+            3 => {
+                t.prefix_hit = PrefixHit { requests: Share(between(0.2, 0.6)), prompt: Share(between(0.3, 0.8)) };
+                "prefix hits"
+            }
+            _ => {
+                t.tokens_per_step = 2;
+                "2-token chunks"
+            }
+        };
+        world.name = format!("{} {name}", world.name);
+    }
+    world
 }
 
 /// A scenario that loads `workload`; the endpoint in it is what the client assumes, not the truth.

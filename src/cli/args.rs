@@ -73,6 +73,10 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Turns a recording of requests or of rates into a scenario, a compact empirical table and a demand model.
     Learn(LearnArgs),
+    /// Fits the endpoint's model to measured runs, with its uncertainty, and says what is missing.
+    ///
+    /// Uses what a client sees and nothing else; `sweep --for-fit` runs the experiments that it needs. Exit code 12 when too little was measured.
+    Fit(FitArgs),
     /// Recommends minimum and maximum chunks for a demand, and says why.
     Plan(PlanArgs),
     /// Loads the size that a plan recommends and says whether its promise stands.
@@ -181,6 +185,13 @@ pub struct SweepArgs {
     /// Time under load of the whole search, at most, e.g. 30min [default: limits.duration].
     #[arg(long, value_name = "TIME")]
     pub max_time: Option<String>,
+    /// Runs the experiments that `plimsoll fit` needs instead of a search: idle prompt ladder, concurrency ladder, open loads; cheapest first, sized
+    /// by what the last ones showed.
+    #[arg(long, conflicts_with_all = ["steps", "adaptive", "over"])]
+    pub for_fit: bool,
+    /// Input plus output tokens of these experiments, at most; what it does not pay for is left out and told [default: limits.tokens].
+    #[arg(long, value_name = "N", requires = "for_fit")]
+    pub token_budget: Option<u64>,
     /// At the end one step at 1.5 times the highest load, for the throughput at saturation.
     #[arg(long)]
     pub over: bool,
@@ -281,6 +292,20 @@ pub struct LearnArgs {
     #[arg(long, default_value_t = 5000)]
     pub rows: usize,
     /// Seed of the choice of rows.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `fit`.
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// Run or sweep folders of one endpoint with a fixed number of chunks.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where the model goes [default: model.json in the first folder].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Seed of the bootstrap.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }

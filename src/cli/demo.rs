@@ -3,6 +3,7 @@
 use super::args::{DemoArgs, Format};
 use super::exit::{Exit, Failure, Outcome};
 use super::load::{self, Loader};
+use super::model::{self, Measured, Model};
 use super::plan::{self, Extras};
 use super::printer::Printer;
 use super::signals::Signals;
@@ -47,9 +48,9 @@ pub(crate) fn run(args: &DemoArgs, printer: Printer) -> Outcome {
     let mut runs = Vec::new();
     for step in steps {
         let records = results::records(&step.folder)?;
-        runs.push((step.document, records));
+        runs.push(Measured::new(step.document, records));
     }
-    let model = plan::fit_to(&experiment, runs)?;
+    let model = model::fit_to(&experiment, runs)?;
 
     printer.talk("4/5 planning a day of demand with slow autoscaling");
     let recommendation = plan::recommend(&experiment, &model, &ready.recordings.plan, printer)?;
@@ -95,7 +96,7 @@ fn ask_chunk_size(experiment: &mut Experiment, printer: Printer) -> Result<(), F
     Ok(())
 }
 
-fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &plan::Model, loader: &Loader<'_>, folder: &Path) -> Result<Extras, Failure> {
+fn verify_size(experiment: &Experiment, plan: &Recommendation, model: &Model, loader: &Loader<'_>, folder: &Path) -> Result<Extras, Failure> {
     let (peak, loaded) = verify::at_peak(experiment, plan, None)?;
     let recordings = scenario::material_by(&peak, &mut |source| built_in(source))?;
     let ready = load::prepare_with(&peak, recordings)?;

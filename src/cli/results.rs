@@ -158,6 +158,12 @@ pub(crate) fn load(folder: &Path, printer: Printer) -> Result<RunDocument, Failu
     recover(folder, printer)
 }
 
+/// A scenario that a run left behind, as an experiment without a file.
+#[must_use]
+pub(crate) fn experiment_of(scenario: Scenario, seed: Seed) -> Experiment {
+    Experiment { scenario, seed, base_dir: PathBuf::from("."), sha256: String::new() }
+}
+
 /// Every record of a run's log, in order of their ends.
 pub(crate) fn records(folder: &Path) -> Result<Vec<RequestRecord>, Failure> {
     let mut all = Vec::new();

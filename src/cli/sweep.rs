@@ -1,6 +1,7 @@
 //! `sweep`: the highest load that meets every objective: searched for, or over load steps that are given.
 
 mod adaptive;
+mod for_fit;
 
 use super::args::{Format, SweepArgs};
 use super::exit::{Exit, Failure, Outcome};
@@ -23,6 +24,9 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &SweepArgs, printer: Printer) -> Outcome {
     let overrides = scenario::load_overrides(&args.load)?;
     let mut experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
+    if args.for_fit {
+        return for_fit::run(args, &experiment, printer);
+    }
     let given = given(args, &mut experiment)?;
     let signals = Signals::watch();
     let loader = Loader::new(&args.load, printer, &signals);

@@ -3,7 +3,7 @@
 use super::args::{Format, VerifyArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::load::{self, Done, Loader};
-use super::plan::Model;
+use super::model::Model;
 use super::printer::Printer;
 use super::signals::Signals;
 use super::{files, results, scenario};

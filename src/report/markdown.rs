@@ -2,7 +2,7 @@
 
 use super::chart::Table;
 use super::verdict::{self, Standing};
-use super::{Figure, capacity_content, plan_content, probe_content, run_content, verify_content, words};
+use super::{Figure, capacity_content, fit_content, plan_content, probe_content, run_content, verify_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
@@ -10,6 +10,7 @@ use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::Summary;
 use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
+use crate::sim::fit::Fitted;
 use std::fmt::Write as _;
 
 /// The summary of a run.
@@ -46,6 +47,26 @@ pub fn sweep(steps: &[RunDocument]) -> String {
     let Some(first) = steps.first() else { return String::new() };
     let mut out = format!("**{}**\n\n`{}`\n", text(&verdict::of_sweep(&summaries)), code(&first.manifest.scenario_name));
     table(&mut out, &super::chart::knee(&summaries, &first.experiment.slo).table);
+    out
+}
+
+/// The summary of a fit; `labels` name its steps.
+#[must_use]
+pub fn fit(fitted: &Fitted, labels: &[String]) -> String {
+    let mut out = format!("**{}**\n", text(&fit_content::sentence(fitted)));
+    table(&mut out, &fit_content::parameters(fitted));
+    for line in fit_content::uncertainty(fitted) {
+        let _ = write!(out, "\n{}\n", text(&line));
+    }
+    let assumed = fit_content::assumed(fitted);
+    if !assumed.rows.is_empty() {
+        table(&mut out, &assumed);
+    }
+    let figures = if fitted.quality.held_out.is_empty() { &fitted.quality.rows } else { &fitted.quality.held_out };
+    table(&mut out, &plan_content::fit(&fit_content::rows(figures, labels)));
+    for warning in &fitted.quality.warnings {
+        let _ = write!(out, "\n- {}\n", text(warning));
+    }
     out
 }
 

@@ -3,7 +3,7 @@
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
-use super::{Figure, FitRow, capacity_content, plan_content, probe_content, run_content, verify_content, words};
+use super::{Figure, FitRow, capacity_content, fit_content, plan_content, probe_content, run_content, verify_content, words};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
@@ -11,6 +11,7 @@ use crate::measure::probe::document::ProbeDocument;
 use crate::measure::summary::{Distribution, Summary};
 use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
+use crate::sim::fit::Fitted;
 
 /// Whether escape sequences for colour may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,34 @@ pub fn sweep(steps: &[RunDocument], fit: &[FitRow], paint: Paint) -> String {
     for (i, doc) in steps.iter().enumerate().filter(|(_, d)| !d.summary.validity.warnings.is_empty()) {
         screen.heading(&format!("Step {}", i + 1));
         screen.warnings(&doc.summary.validity.warnings);
+    }
+    screen.text
+}
+
+/// The screen of a fit; `labels` name its steps.
+#[must_use]
+pub fn fit(fitted: &Fitted, labels: &[String], paint: Paint) -> String {
+    let mut screen = Screen::new(paint);
+    screen.line(&fit_content::sentence(fitted));
+    screen.heading("The model");
+    screen.table(&fit_content::parameters(fitted));
+    screen.heading("How sure it is");
+    fit_content::uncertainty(fitted).iter().for_each(|line| screen.line(line));
+    let assumed = fit_content::assumed(fitted);
+    if !assumed.rows.is_empty() {
+        screen.heading("What is missing");
+        screen.table(&assumed);
+    }
+    for (heading, figures) in
+        [("Measured against predicted", &fitted.quality.rows), ("The same, each part unseen by the law", &fitted.quality.held_out)]
+    {
+        if !figures.is_empty() {
+            screen.heading(heading);
+            screen.table(&plan_content::fit(&fit_content::rows(figures, labels)));
+        }
+    }
+    for warning in &fitted.quality.warnings {
+        screen.line(&format!("note: {warning}"));
     }
     screen.text
 }

@@ -11,6 +11,7 @@ mod ladder;
 mod law;
 mod limits;
 mod objective;
+mod options;
 mod refine;
 mod replay;
 mod sight;
@@ -106,11 +107,14 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
     start[..4].copy_from_slice(&law);
     start[NETWORK] = ladder::network(&rungs, base.prefill_budget, &law).unwrap_or(0.0);
     let steps: Vec<Step> = input.steps.iter().map(|records| Step::of(records)).collect();
-    let bench = Bench { weights: Weights::alike(steps.len()), steps, seed };
+    let mut bench = Bench { weights: unheld(&input.steps), steps, seed };
     let point = bench.refine(&base, bench.point(&base, law::to_point(&start)), &PLAIN, ROUNDS[0]);
+    bench.weights = Weights::alike(bench.steps.len());
+    let point = bench.point(&base, point.at);
     let search = Search { bench: &bench, sight: &sight, ladder: &ladder, chunks, longest };
     let (mut base, point, mut shown) = search.run(&base, point);
     let point = bench.refine(&base, point, &PLAIN, ROUNDS[1]);
+    let (point, free) = options::taken_in(&bench, &base, point);
     if let Some(queue) = sight.queue {
         (base.queue, shown.queue) = (queue / chunks, true);
     } else {
@@ -127,7 +131,18 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
         windows: windows.len(),
         rungs: rungs.len(),
     };
-    Ok(findings.told(&bench, &base, &point))
+    Ok(findings.told(&bench, &base, &point, &free))
+}
+
+/// Steps in which requests waited for a place most of the time say more of a limit than of the law: they are left out as long as no limit is
+/// known, if two others remain.
+fn unheld(steps: &[&[RequestRecord]]) -> Weights {
+    let free: Vec<bool> = steps.iter().map(|s| sight::waiting_share(s) < 0.3).collect();
+    let mut weights = Weights::alike(steps.len());
+    if free.iter().filter(|f| **f).count() >= 2 {
+        weights.steps = free.iter().map(|f| f64::from(u8::from(*f))).collect();
+    }
+    weights
 }
 
 /// Measured beside predicted for a load that need not be one of those fitted to: the same requests, sent at the same instants, through `spec`.
@@ -165,10 +180,10 @@ fn wide(base: &EndpointSpec, sight: &Sight, (longest, per_step): (u64, u32), bud
 
 impl Findings<'_> {
     /// The document, with its uncertainty.
-    fn told(mut self, bench: &Bench, base: &EndpointSpec, point: &Point) -> Fitted {
+    fn told(mut self, bench: &Bench, base: &EndpointSpec, point: &Point, free: &[usize]) -> Fitted {
         // Replays refuse nobody: what was refused is not in the steps.
         let open = EndpointSpec { queue: u32::MAX, ..base.clone() };
-        let slopes = bench.slopes(&open, point, &PLAIN);
+        let slopes = bench.slopes(&open, point, free);
         self.refined_condition = slopes.condition(point, &bench.weights);
         let around = Around { bench, base: &open, point, slopes: &slopes };
         let numbers = law::of_point(&point.at);
@@ -183,7 +198,7 @@ impl Findings<'_> {
         let spec = finished(&numbers);
         Fitted {
             schema_version: fitted::SCHEMA_VERSION,
-            parameters: self.parameters(&spec, &numbers, &draws),
+            parameters: self.parameters(&spec, &numbers, &draws, free),
             draws: draws.iter().map(finished).collect(),
             multipliers,
             observed: self.observed(),
@@ -251,7 +266,11 @@ mod tests {
             output: Marginal::Lognormal { median: 90.0, sigma: 0.6 },
         };
         let workload = Workload { lengths, max_input: 4000, max_output: 600, ..Workload::default() };
-        let mut schedule = Schedule::for_demand(&arrivals, &workload, Nanos::from_secs(seconds), 1.0, &Material::default(), Seed(seed)).unwrap();
+        simulated(spec, &arrivals, &workload, seconds, seed)
+    }
+
+    fn simulated(spec: &EndpointSpec, arrivals: &Arrivals, workload: &Workload, seconds: u64, seed: u64) -> Vec<RequestRecord> {
+        let mut schedule = Schedule::for_demand(arrivals, workload, Nanos::from_secs(seconds), 1.0, &Material::default(), Seed(seed)).unwrap();
         let mut endpoint = Endpoint::new(spec, Seed(seed), Detail::Tokens);
         let mut records = Vec::new();
         let patience = Patience { total: Nanos::from_secs(600), first_byte: Nanos::from_secs(600) };
@@ -278,6 +297,31 @@ mod tests {
             };
             assert!(row.error().abs() <= allowed, "{row:?} of {rows:?}");
         }
+    }
+
+    /// A chunk behind its batch cap: cap and prefill budget are found, and what is not seen is named.
+    #[test]
+    fn the_limits_of_a_chunk_are_found_from_outside() {
+        let truth = EndpointSpec { max_batch: 9, prefill_budget: 256, queue: 1000, ..truth() };
+        let ladder = closed(&truth, 1, 20, 1, &Marginal::Uniform { min: 16, max: 1500 }, 3);
+        let mixed = Marginal::Lognormal { median: 250.0, sigma: 0.8 };
+        let steps: Vec<Vec<RequestRecord>> =
+            [ladder, closed(&truth, 4, 15, 2, &mixed, 40), closed(&truth, 20, 25, 3, &mixed, 40), measured(&truth, 0.8, 40, 4)].into();
+        let base = EndpointSpec::default();
+        let fitted = fit(&input(steps.iter().map(Vec::as_slice).collect(), &base), Seed(1)).unwrap();
+        assert_eq!((fitted.spec.max_batch, fitted.spec.prefill_budget), (9, 256), "{:?}", fitted.parameters);
+        assert!(fitted.observed.is_batch_capped);
+        assert_eq!(fitted.draws.len(), 40);
+        let missing: Vec<&str> = fitted.assumed.iter().map(|a| a.what.as_str()).collect();
+        assert_eq!(missing, ["size of the key-value cache", "queue of a chunk"]);
+        let beyond = Operating { tok_s: 3.0 * fitted.observed.tok_s, ..Operating::default() };
+        assert_eq!(fitted.beyond(&beyond).len(), 1);
+    }
+
+    fn closed(spec: &EndpointSpec, users: u32, seconds: u64, seed: u64, input: &Marginal, output: u32) -> Vec<RequestRecord> {
+        let arrivals = Arrivals::Closed { users, think: TimeSpan::default(), ramp_up: TimeSpan::default() };
+        let lengths = Lengths::Independent { input: input.clone(), output: Marginal::Uniform { min: output / 2, max: output * 2 } };
+        simulated(spec, &arrivals, &Workload { lengths, max_input: 4000, ..Workload::default() }, seconds, seed)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a fit says of itself: ranges observed, numbers with their intervals, what is assumed and which experiment would show it.
 
 use super::fitted::{Assumed, FitFigure, FitQuality, Observed, Parameter};
-use super::law::{N, NAMES, Numbers};
+use super::law::{CURVATURE, NAMES, Numbers};
 use super::{Findings, windows};
 use crate::base::stats::sample::quantile_sorted;
 use crate::record::request::RequestRecord;
@@ -43,13 +43,15 @@ impl Findings<'_> {
     }
 
     /// Each number of `spec` with its interval.
-    pub(super) fn parameters(&self, spec: &EndpointSpec, numbers: &Numbers, draws: &[Numbers]) -> Vec<Parameter> {
+    pub(super) fn parameters(&self, spec: &EndpointSpec, numbers: &Numbers, draws: &[Numbers], free: &[usize]) -> Vec<Parameter> {
         let mut all = Vec::new();
-        for i in 0..N {
+        for &i in free {
             let (name, unit, nanoseconds) = NAMES[i];
-            let mut values: Vec<f64> = draws.iter().map(|d| d[i] / nanoseconds).collect();
+            // What is searched for is the curvature above a straight line.
+            let above = if i == CURVATURE { 1.0 } else { 0.0 };
+            let mut values: Vec<f64> = draws.iter().map(|d| d[i] / nanoseconds + above).collect();
             values.sort_by(f64::total_cmp);
-            let value = numbers[i] / nanoseconds;
+            let value = numbers[i] / nanoseconds + above;
             let at = |p: f64| quantile_sorted(&values, p).unwrap_or(value);
             all.push(Parameter {
                 name: name.to_owned(),
@@ -86,7 +88,10 @@ impl Findings<'_> {
             add("prefill budget of an iteration", format!("{} tokens", spec.prefill_budget), text);
         }
         if !self.shown.batch {
-            let text = format!("a closed loop of more than {} users: the number that streams stops growing at the cap", spec.max_batch.saturating_mul(self.chunks));
+            let text = format!(
+                "a closed loop of more than {} users: the number that streams stops growing at the cap",
+                spec.max_batch.saturating_mul(self.chunks)
+            );
             add("batch cap", format!("{} requests", spec.max_batch), &text);
         }
         if !self.shown.kv {

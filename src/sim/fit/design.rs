@@ -17,8 +17,10 @@ const RUNGS: f64 = 48.0;
 const RUNG_OUTPUT: u32 = 4;
 /// Requests of a step of the concurrency ladder: at least, and for each user.
 const CROWD: (f64, f64) = (60.0, 6.0);
-/// Share of time in which requests waited that ends the concurrency ladder.
+/// Share of time in which requests waited that makes a crowd a waiting one.
 const HELD: f64 = 0.5;
+/// Crowds that wait, one twice the other: a limit that only the larger one meets is seen as well.
+const FULL: u32 = 2;
 /// Users at most, whatever the scenario allows.
 const MOST_USERS: u32 = 1024;
 /// Open loads: share of the throughput of the crowded endpoint, requests, held out.
@@ -68,8 +70,8 @@ pub struct Design {
     cycle: f64,
     /// Best completed rate, requests per second.
     throughput: f64,
-    /// The crowd waits: the ladder of users is at its end.
-    is_full: bool,
+    /// Steps in a row in which the crowd waited; [`FULL`] end the ladder of users.
+    full: u32,
     left_out: Vec<String>,
 }
 
@@ -111,7 +113,7 @@ impl Design {
             idle: (0.0, 0.0),
             cycle: 0.0,
             throughput: 0.0,
-            is_full: false,
+            full: 0,
             left_out: Vec::new(),
         })
     }
@@ -126,7 +128,7 @@ impl Design {
                 Some(Kind::Crowd(users)) => {
                     let most = self.base.scenario.load.max_in_flight.min(MOST_USERS);
                     let more = users.saturating_mul(2).min(most);
-                    if self.is_full || more <= users { Kind::Open(0) } else { Kind::Crowd(more) }
+                    if self.full >= FULL || more <= users { Kind::Open(0) } else { Kind::Crowd(more) }
                 }
                 Some(Kind::Open(i)) => Kind::Open(i + 1),
             };
@@ -141,7 +143,9 @@ impl Design {
             }
             self.left_out.push(format!("{} ({:.0} tokens)", step.label, step.tokens));
             // A crowd that cannot be paid for is not followed by a larger one.
-            self.is_full |= matches!(kind, Kind::Crowd(_));
+            if matches!(kind, Kind::Crowd(_)) {
+                self.full = FULL;
+            }
         }
     }
 
@@ -163,7 +167,10 @@ impl Design {
                 // Little: users over the time of a cycle, where all are served.
                 self.throughput = self.throughput.max(f64::from(users) / (open / ok.len().max(1) as f64).max(1e-9));
                 let refused = records.iter().filter(|r| r.status == 429).count();
-                self.is_full = sight::waiting_share(records) > HELD || refused * 20 > records.len();
+                self.full = if sight::waiting_share(records) > HELD { self.full + 1 } else { 0 };
+                if refused * 20 > records.len() {
+                    self.full = FULL;
+                }
             }
             Some(Kind::Ladder | Kind::Open(_)) | None => {}
         }

@@ -63,7 +63,8 @@ pub(super) fn budget(rungs: &[Rung]) -> Budget {
     if rungs.len() < ENOUGH || longest < 2.0 * f64::from(LEAST) {
         return Budget::default();
     }
-    let mut all: Vec<(u32, f64)> = (1..=MOST / LEAST).map(|i| i * LEAST).take_while(|&c| f64::from(c) < longest).map(|c| (c, error(rungs, f64::from(c)))).collect();
+    let mut all: Vec<(u32, f64)> =
+        (1..=MOST / LEAST).map(|i| i * LEAST).take_while(|&c| f64::from(c) < longest).map(|c| (c, error(rungs, f64::from(c)))).collect();
     let none = error(rungs, f64::INFINITY);
     all.sort_by(|a, b| a.1.total_cmp(&b.1));
     let best = all.first().map_or(f64::INFINITY, |a| a.1);

@@ -34,7 +34,7 @@ pub(super) const NAMES: [(&str, &str, f64); N] = [
 /// A number that is found to be nothing starts here: logarithms need something.
 const FLOOR: Numbers = [1e4, 1e3, 1e1, 1.0, 1e4, 1e-3, 1e-3];
 /// Where the two optional numbers start when they are tried: e as a share of c, and q - 1.
-pub(super) const TRIED: (f64, f64) = (0.1, 0.6);
+pub(super) const TRIED: (f64, f64) = (0.1, 0.15);
 /// A curvature below this is a straight line.
 const STRAIGHT: f64 = 0.01;
 /// A number is moved by this much (of its logarithm) to see what it does: large against the jumps of single requests.

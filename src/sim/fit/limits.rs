@@ -3,13 +3,21 @@
 use super::ladder::Budget;
 use super::law::PLAIN;
 use super::refine::{Bench, Point};
-use super::sight::Sight;
-use crate::scenario::endpoint::EndpointSpec;
+use super::sight::{Held, Sight};
+use crate::scenario::endpoint::{EndpointSpec, KvPolicy};
 
 /// A limit counts as measured when the fit without it is worse by this factor.
 const CLEARLY: f64 = 1.05;
-/// Rounds of refinement for each candidate.
-const ROUNDS: usize = 1;
+/// The same for what held requests back. It must explain much: a limit that was never reached explains chance as well as any other number.
+const FAR: f64 = 1.3;
+/// And by this much at least: an error of 1.4 % on average is chance.
+const CHANCE: f64 = 1e-4;
+/// Rounds of refinement for each explanation.
+const ROUNDS: usize = 2;
+/// Turns between limit and law.
+const TURNS: usize = 5;
+/// Sizes tried first, times the plateau.
+const COARSE: [f64; 9] = [0.97, 1.0, 1.05, 1.11, 1.18, 1.26, 1.38, 1.6, 2.0];
 /// Budgets tried when the ladder shows none, tokens.
 const USUAL: [u32; 6] = [256, 512, 1024, 2048, 4096, 8192];
 
@@ -37,60 +45,98 @@ pub(super) struct Search<'a> {
     pub(super) longest: u64,
 }
 
+/// What may have held requests back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Batch,
+    Reserved,
+    Preempted,
+}
+
 impl Search<'_> {
     /// The limits that fit best, from `base` (wide enough for all that was seen) and the point found with it.
     pub(super) fn run(&self, base: &EndpointSpec, point: Point) -> (EndpointSpec, Point, Shown) {
         let mut shown = Shown::default();
-        let (base, point) = self.batch(base, point, &mut shown);
-        let (base, point) = if shown.batch { (base, point) } else { self.kv(&base, point, &mut shown) };
+        let (base, point) = self.held(base, point, &mut shown);
         let (base, point) = self.budget(&base, point, &mut shown);
         (base, point, shown)
     }
 
-    fn best(&self, from: &Point, candidates: Vec<EndpointSpec>) -> Option<(EndpointSpec, Point)> {
-        let tried = candidates.into_iter().map(|base| {
-            let start = self.bench.point(&base, from.at);
-            let point = self.bench.refine(&base, start, &PLAIN, ROUNDS);
+    /// The candidate that fits best where the law stands, then refined.
+    fn best(&self, from: &Point, candidates: impl Iterator<Item = EndpointSpec>) -> Option<(EndpointSpec, Point)> {
+        let tried = candidates.map(|base| {
+            let point = self.bench.point(&base, from.at);
             (base, point)
         });
-        tried.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss))
+        let (base, point) = tried.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss))?;
+        let point = self.bench.refine(&base, point, &PLAIN, ROUNDS);
+        Some((base, point))
     }
 
-    fn batch(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
+    /// What held requests back, if anything: the batch cap, the key-value cache with either policy, or the cap and the cache.
+    fn held(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
         let Some(held) = self.sight.held else { return (base.clone(), point) };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
-        let plateau = (held.streaming / f64::from(self.chunks)).round() as u32;
-        // With prompts in the works the plateau stays just below the cap.
-        let caps = (plateau.saturating_sub(1).max(1)..=plateau + 3).map(|max_batch| EndpointSpec { max_batch, ..base.clone() });
-        let Some((capped, found)) = self.best(&point, caps.collect()) else { return (base.clone(), point) };
-        if point.loss > found.loss * CLEARLY {
-            shown.batch = true;
-            return (capped, found);
-        }
-        (base.clone(), point)
-    }
-
-    fn kv(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
-        let Some(held) = self.sight.held else { return (base.clone(), point) };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
-        let sizes = [1.0, 1.04, 1.1, 1.2].map(|factor| ((held.reserved / f64::from(self.chunks) * factor) as u64).max(self.longest));
-        let Some((capped, found)) = self.best(&point, sizes.map(|kv_tokens| EndpointSpec { kv_tokens, ..base.clone() }).into()) else {
-            return (base.clone(), point);
+        // Every explanation has had the same rounds before they are compared.
+        let open = self.bench.refine(base, point.clone(), &PLAIN, ROUNDS);
+        let one = |cause| self.by_cause(base, &point, held, cause).map(|(spec, point)| (cause, spec, point));
+        let causes = [Cause::Batch, Cause::Reserved, Cause::Preempted];
+        let Some((cause, spec, found)) = causes.into_iter().filter_map(one).min_by(|a, b| a.2.loss.total_cmp(&b.2.loss)) else {
+            return (base.clone(), open);
         };
-        if point.loss > found.loss * CLEARLY {
-            shown.kv = true;
-            return (capped, found);
+        if open.loss <= found.loss * FAR + CHANCE {
+            return (base.clone(), open);
         }
-        (base.clone(), point)
+        (shown.batch, shown.kv) = (cause == Cause::Batch, cause != Cause::Batch);
+        let others = causes.into_iter().filter(|c| (*c == Cause::Batch) != (cause == Cause::Batch));
+        let second = others.filter_map(|other| self.by_cause(&spec, &found, held, other)).min_by(|a, b| a.1.loss.total_cmp(&b.1.loss));
+        match second {
+            Some((both, better)) if found.loss > better.loss * FAR + CHANCE => {
+                (shown.batch, shown.kv) = (true, true);
+                (both, better)
+            }
+            _ => (spec, found),
+        }
+    }
+
+    /// The best size of one limit. What holds requests back shows in the plateau from below: prompts in the works hold places and tokens as well,
+    /// and are not streaming.
+    fn by_cause(&self, base: &EndpointSpec, from: &Point, held: Held, cause: Cause) -> Option<(EndpointSpec, Point)> {
+        let chunks = f64::from(self.chunks);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of requests and of tokens; the casts saturate")]
+        let with = |factor: f64| match cause {
+            Cause::Batch => EndpointSpec { max_batch: (held.streaming / chunks * factor).round().max(1.0) as u32, ..base.clone() },
+            Cause::Reserved => EndpointSpec { kv_tokens: ((held.reserved / chunks * factor) as u64).max(self.longest), ..base.clone() },
+            Cause::Preempted => {
+                EndpointSpec { kv_tokens: ((held.context / chunks * factor) as u64).max(self.longest), kv_policy: KvPolicy::Preempt, ..base.clone() }
+            }
+        };
+        let loss = |factor: f64| self.bench.point(&with(factor), from.at).loss;
+        let mut factor = COARSE.into_iter().map(|f| (f, loss(f))).min_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        // One request more or less of a batch; a hundredth of a cache.
+        let unit = if cause == Cause::Batch { chunks / held.streaming.max(1.0) } else { 0.012 };
+        let mut point = from.clone();
+        // The law moves with the limit, and the limit with the law.
+        for _ in 0..TURNS {
+            let near = (-3..=3).map(|i| factor + f64::from(i) * unit);
+            let tried = near.map(|f| (f, self.bench.point(&with(f), point.at)));
+            let (best, start) = tried.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss))?;
+            point = self.bench.refine(&with(best), start, &PLAIN, ROUNDS);
+            let is_settled = (best - factor).abs() < 0.5 * unit;
+            factor = best;
+            if is_settled {
+                break;
+            }
+        }
+        Some((with(factor), point))
     }
 
     fn budget(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
         let sizes: Vec<u32> = if self.ladder.is_seen { self.ladder.candidates.clone() } else { USUAL.to_vec() };
         let with = |prefill_budget: u32| EndpointSpec { prefill_budget, ..base.clone() };
-        let Some((best, found)) = self.best(&point, sizes.iter().map(|&c| with(c)).collect()) else { return (base.clone(), point) };
+        let Some((best, found)) = self.best(&point, sizes.iter().map(|&c| with(c))) else { return (base.clone(), point) };
         let chosen = f64::from(best.prefill_budget);
         let other = sizes.iter().copied().filter(|&c| f64::from(c) > 1.5 * chosen || f64::from(c) < chosen / 1.5);
-        let others = self.best(&point, other.map(with).collect());
+        let others = self.best(&point, other.map(with));
         let is_clear = others.is_none_or(|(_, second)| second.loss > found.loss * CLEARLY);
         shown.budget = self.ladder.is_seen || is_clear;
         if found.loss < point.loss || self.ladder.is_seen { (best, found) } else { (base.clone(), point) }

@@ -93,7 +93,12 @@ fn quantiles(step: &Step, times: &[Times], metric: usize, weights: Option<&[f64]
 }
 
 /// One latency of one step at a quantile, measured and predicted, nanoseconds; `None` for fewer than `least` values. Quantile 0 is the mean.
-pub(super) fn figure(step: &Step, predicted: &[Times], counted: &dyn Fn(usize) -> bool, (metric, quantile, least): (usize, f64, usize)) -> Option<(f64, f64)> {
+pub(super) fn figure(
+    step: &Step,
+    predicted: &[Times],
+    counted: &dyn Fn(usize) -> bool,
+    (metric, quantile, least): (usize, f64, usize),
+) -> Option<(f64, f64)> {
     let pairs = (0..predicted.len()).filter(|&i| step.is_counted[i] && counted(i));
     let (mut measured, mut found): (Vec<f64>, Vec<f64>) =
         pairs.map(|i| (step.measured[i][metric], predicted[i][metric])).filter(|(m, p)| !m.is_nan() && !p.is_nan()).unzip();

@@ -81,11 +81,7 @@ fn times(r: &RequestRecord) -> Times {
     if !r.is_ok() {
         return [f64::NAN; 3];
     }
-    [
-        r.ttft_service().map_or(f64::NAN, |v| v.0 as f64),
-        r.tpot_s().map_or(f64::NAN, |v| v * 1e9),
-        r.e2e_service().map_or(f64::NAN, |v| v.0 as f64),
-    ]
+    [r.ttft_service().map_or(f64::NAN, |v| v.0 as f64), r.tpot_s().map_or(f64::NAN, |v| v * 1e9), r.e2e_service().map_or(f64::NAN, |v| v.0 as f64)]
 }
 
 /// When the client gave up, from the requests on which it did.

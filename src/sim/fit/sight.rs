@@ -143,7 +143,13 @@ fn stretches(step: &[RequestRecord]) -> Vec<Stretch> {
         if pair[1].at > pair[0].at {
             let middle = f64::midpoint(pair[0].at as f64, pair[1].at as f64);
             let context = if now.streaming > 0 { (level + pace * middle).max(0.0) } else { 0.0 };
-            found.push(Stretch { length: (pair[1].at - pair[0].at) as f64, waiting: now.waiting, streaming: now.streaming, context, reserved: now.reserved });
+            found.push(Stretch {
+                length: (pair[1].at - pair[0].at) as f64,
+                waiting: now.waiting,
+                streaming: now.streaming,
+                context,
+                reserved: now.reserved,
+            });
         }
     }
     found

@@ -29,9 +29,13 @@ struct Gap {
 
 /// A request while it streams.
 struct Stream {
+    /// When the endpoint turned to its prompt, first come, first served: when it was sent, or when the prompt before it was done.
+    turned: u64,
     first: u64,
     last: u64,
     input: f64,
+    /// Prompt tokens that were computed.
+    computed: f64,
     /// Tokens per nanosecond after the first.
     pace: f64,
 }
@@ -42,10 +46,15 @@ fn streams(step: &[RequestRecord]) -> Vec<Stream> {
         .filter_map(|r| {
             let (first, last) = (r.first_token?.0, r.last_token?.0);
             let pace = if last > first { f64::from(r.output_tokens.saturating_sub(1)) / (last - first) as f64 } else { 0.0 };
-            Some(Stream { first, last, input: f64::from(r.input_tokens), pace })
+            let cached = r.usage.and_then(|u| u.cached).unwrap_or(0);
+            let computed = f64::from(r.input_tokens.saturating_sub(cached).max(1));
+            Some(Stream { turned: r.sent?.0, first, last, input: f64::from(r.input_tokens), computed, pace })
         })
         .collect();
     all.sort_by_key(|s| s.first);
+    for i in 1..all.len() {
+        all[i].turned = all[i].turned.max(all[i - 1].first).min(all[i].first);
+    }
     all
 }
 
@@ -95,10 +104,17 @@ pub(super) fn of_step(step: &[RequestRecord], chunks: u32, per_step: u32) -> Vec
 fn window(streams: &[Stream], stretch: &[Gap], own: f64, chunks: f64) -> Window {
     let (from, to) = (stretch[0].from, stretch[stretch.len() - 1].to);
     let n: f64 = stretch.iter().map(|g| g.iterations).sum();
-    let (mut batch, mut context, mut prompts) = (0.0, 0.0, 0.0);
+    let (mut batch, mut context, mut prompts) = (0.0, 0.0, 0.0_f64);
     let length = (to - from).max(1) as f64;
     // Streams are in order of their first token: none after this point began before the end of the stretch.
     let begun = streams.partition_point(|s| s.first <= to);
+    let per_iteration = length / n.max(1.0);
+    // The prompts on which the endpoint worked meanwhile; each takes an iteration at least. They are in order of their turns as well.
+    for s in streams[streams.partition_point(|s| s.first <= from)..].iter().take_while(|s| s.turned < to) {
+        let begin = (s.turned as f64).min(s.first as f64 - per_iteration);
+        let (a, b) = (begin.max(from as f64), (s.first as f64).min(to as f64));
+        prompts += s.computed * ((b - a) / (s.first as f64 - begin).max(1.0)).clamp(0.0, 1.0);
+    }
     for s in &streams[..begun] {
         if s.last > from {
             let (a, b) = (s.first.max(from), s.last.min(to));
@@ -106,9 +122,6 @@ fn window(streams: &[Stream], stretch: &[Gap], own: f64, chunks: f64) -> Window 
             let middle = f64::midpoint(a as f64, b as f64) - s.first as f64;
             batch += share;
             context += share * (s.input + 1.0 + s.pace * middle);
-        }
-        if s.first > from && s.first <= to {
-            prompts += s.input;
         }
     }
     // The stream itself is on its replica for certain; the others with probability 1 / chunks.
