@@ -1,6 +1,7 @@
 //! Does the search find what looking at everything finds? Random fluid worlds, a grid of 40 x 60 sizes at full depth against the search on the same
 //! periods: cost against the optimum, simulated periods against the grid's; and what rules of thumb buy.
-//! `cargo bench --bench optimality` prints the table; `-- --worlds 5` makes it shorter, `--first-seed 500` makes it fresh, `--each` shows every world.
+//! `cargo bench --bench optimality` prints the table; `-- --worlds 5` makes it shorter, `--depth 400` too,
+//! `--first-seed 500` makes it fresh, `--each` shows every world.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the table is its result")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "chunks and bins are small whole numbers; the casts saturate")]
@@ -16,8 +17,6 @@ use std::rc::Rc;
 
 /// The grid: every minimum up to the first with every maximum up to the second.
 const GRID: (u32, u32) = (40, 60);
-/// Periods of a candidate at full depth.
-const DEPTH: u32 = 1600;
 /// Five minutes, of a day.
 const BINS: usize = 288;
 const BIN_S: f64 = 300.0;
@@ -142,7 +141,7 @@ impl Evaluator for World {
 fn judge(world: &mut World, rules: &Rules, size: Size) -> Option<f64> {
     let mut tally = Tally::new(rules.search_bar());
     let mut periods = Vec::new();
-    for period in 0..DEPTH {
+    for period in 0..rules.search_periods {
         let outcome = world.evaluate(size, Seeds::Search, period..period + 1).remove(0);
         tally.add(period, rules.keeps(&outcome));
         periods.push(outcome);
@@ -161,7 +160,7 @@ struct Compared {
     thumbs: [(f64, bool); 3],
 }
 
-fn compare(seed: u64) -> Option<Compared> {
+fn compare(seed: u64, depth: u32) -> Option<Compared> {
     let mut world = World::new(seed);
     let rules = Rules {
         requests: 0.99,
@@ -172,7 +171,7 @@ fn compare(seed: u64) -> Option<Compared> {
         lowest: 1,
         guess: (world.mean * 2.0) as u32,
         fixed: false,
-        search_periods: DEPTH,
+        search_periods: depth,
         certify_periods: 1000,
         certify_least: 0,
         draws: 1,
@@ -192,7 +191,7 @@ fn compare(seed: u64) -> Option<Compared> {
     let (optimum, size) = best?;
     world.periods = 0;
     let found = cheapest(&rules, &mut world, &mut |_| {});
-    let share = world.periods as f64 / (sizes * u64::from(DEPTH)) as f64;
+    let share = world.periods as f64 / (sizes * u64::from(depth)) as f64;
     let found = found.and_then(|(size, _)| judge(&mut world, &rules, size).map(|cost| (size, cost)));
     let mut minutes: Vec<f64> = (0..60).flat_map(|p| world.day(Seeds::Search, p).0.iter().map(|r| f64::from(*r)).collect::<Vec<_>>()).collect();
     minutes.sort_by(f64::total_cmp);
@@ -212,8 +211,9 @@ fn argument(name: &str, default: u64) -> u64 {
 
 fn main() {
     let (worlds, first_seed) = (argument("--worlds", 50), argument("--first-seed", 1));
+    let depth = argument("--depth", 1600) as u32;
     let each = std::env::args().any(|a| a == "--each");
-    let compared: Vec<(u64, Compared)> = (first_seed..first_seed + worlds).filter_map(|seed| Some((seed, compare(seed)?))).collect();
+    let compared: Vec<(u64, Compared)> = (first_seed..first_seed + worlds).filter_map(|seed| Some((seed, compare(seed, depth)?))).collect();
     if each {
         println!("| seed | optimum | cost | found | cost / optimum | share of the grid's periods |\n| --- | --- | --- | --- | --- | --- |");
         for (seed, c) in &compared {
@@ -228,7 +228,7 @@ fn main() {
     let near = compared.iter().filter(|(_, c)| c.found.is_some_and(|(size, cost)| size == c.size || cost <= 1.01 * c.optimum)).count();
     let mean_share = compared.iter().map(|(_, c)| c.share).sum::<f64>() / count.max(1) as f64;
     let most_share = compared.iter().map(|(_, c)| c.share).fold(0.0, f64::max);
-    println!("{count} worlds with a size in the grid, of {worlds}; {} x {} sizes, {DEPTH} periods each\n", GRID.0, GRID.1);
+    println!("{count} worlds with a size in the grid, of {worlds}; {} x {} sizes, {depth} periods each\n", GRID.0, GRID.1);
     println!("| | |\n| --- | --- |");
     println!("| the same size as the grid | {same} of {count} |");
     println!(

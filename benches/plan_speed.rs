@@ -149,7 +149,9 @@ fn mean_share(periods: &[PeriodOutcome]) -> f64 {
 
 /// Hybrid against full simulation of the same periods.
 fn agree(o: &Options) {
-    println!("| world | size | periods | good, full | good, hybrid | difference, points | largest of a period | paths differ | verdicts differ | simulated, full depth | simulated, verdict | speed-up, full depth | speed-up, verdict |");
+    println!(
+        "| world | size | periods | good, full | good, hybrid | difference, points | largest of a period | paths differ | verdicts differ | simulated, full depth | simulated, verdict | speed-up, full depth | speed-up, verdict |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for case in cases().iter().filter(|c| c.name.starts_with(&o.world)) {
         let world = world(case);
@@ -284,7 +286,13 @@ fn plan(o: &Options) {
         let shown = hybrid.evaluate(size, Seeds::Certify(chosen.round), 0..u32::try_from(chosen.periods.len()).unwrap_or(u32::MAX));
         let all_s = start.elapsed().as_secs_f64();
         let still = shown.iter().filter(|p| !rules.keeps(p)).count();
-        row("full depth of the chosen size", all_s - found_s, before, &hybrid, format!("good: {:.3} %; {still} days failed", 100.0 * mean_share(&shown)));
+        row(
+            "full depth of the chosen size",
+            all_s - found_s,
+            before,
+            &hybrid,
+            format!("good: {:.3} %; {still} days failed", 100.0 * mean_share(&shown)),
+        );
         println!("| {repeat} | **whole** | **{all_s:.2}** | | | | |");
     }
 }

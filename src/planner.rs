@@ -15,130 +15,39 @@ pub mod judgement;
 pub mod limits;
 pub mod naive;
 pub mod recommendation;
+mod refusal;
 pub mod request;
 pub mod search;
 pub mod spread;
+mod survey;
 pub mod timeline;
 mod tune;
 pub mod verification;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};
-use crate::base::time::Nanos;
-use crate::scenario::autoscaler::Policy;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
-use crate::scenario::load::Arrivals;
-use crate::scenario::plan::{Plan, Promise, Provenance};
+use crate::scenario::plan::Provenance;
 use crate::sim::fit::{Fitted, Multipliers};
-use crate::workload::schedule::{self, Material};
-use capacity::Capacity;
+use crate::workload::schedule::Material;
 use cost::Tariff;
-use demand::Demand;
 use draws::Uncertainty;
 use evaluate::Simulation;
 use explain::Answer;
 use headroom::{Chosen, Split};
+use hybrid::Depth;
 use limits::{Certificate, Doubt, Limits};
 use recommendation::{Baseline, CandidateResult, Effort, PromiseText, Recommendation, Rejected, Timeline};
+pub use refusal::Error;
 use search::{Evaluator, Found, Judged, Look, PeriodOutcome, Rules, Seeds, Size};
 use std::fmt;
+use survey::Survey;
 use tune::Ground;
 use world::World;
 
 /// Version of the [`Recommendation`] document.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// Requests that a plan may simulate, about. Strict promises over long periods take more, and say so.
-const BUDGET: f64 = 100e6;
-
-/// Why there is no recommendation.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing to plan.
-    #[error("the scenario has no [plan]; expected a demand, a chunk and a price")]
-    NoPlan,
-    /// Nothing to keep.
-    #[error("the scenario has no objective; expected a bound in [slo], for example `ttft = {{ p95 = \"800ms\" }}`: without one, every size will do")]
-    NoObjective,
-    /// Two currencies.
-    #[error("plan.price: the first chunk is in {first} and the next ones in {next}; expected one currency")]
-    Currencies {
-        /// Of the first chunk.
-        first: String,
-        /// Of the next ones.
-        next: String,
-    },
-    /// The demand cannot be drawn.
-    #[error("plan.demand: {0}")]
-    Demand(#[from] schedule::Error),
-    /// Nobody comes.
-    #[error("plan.demand: no request within {period}; expected some demand")]
-    NoDemand {
-        /// The period.
-        period: String,
-    },
-    /// The recording ends long before the period does: the rest would be taken for silence.
-    #[error(
-        "plan.demand: the recording ends after {recorded}, long before plan.period = {period}: the rest would count as no demand at all; expected a period no longer than the recording, for example period = \"{fitting}s\""
-    )]
-    ShortRecording {
-        /// Where the scaled recording ends.
-        recorded: String,
-        /// The period.
-        period: String,
-        /// Whole seconds of the recording.
-        fitting: u64,
-    },
-    /// More is promised of requests than the lengths that were recorded can tell.
-    #[error(
-        "plan.promise.requests = {requests} speaks of 1 request in {one_in}, and only {rows} recorded lengths are there to draw from: what so rare a request looks like was never seen; expected at most {most}, or a longer recording"
-    )]
-    BeyondLengths {
-        /// Share promised.
-        requests: String,
-        /// Its reciprocal tail.
-        one_in: u64,
-        /// Recorded rows.
-        rows: usize,
-        /// The largest share that they support.
-        most: String,
-    },
-    /// The fit has too few draws for the confidence.
-    #[error(
-        "plan.promise.confidence = {confidence} needs at least {needed} outer draws to certify on, and the fit allows {draws}; expected a lower confidence or a model.json with more draws"
-    )]
-    TooFewDraws {
-        /// Confidence.
-        confidence: String,
-        /// Draws that certification has.
-        draws: u32,
-        /// Draws that it needs.
-        needed: u64,
-    },
-    /// The promise cannot be shown by simulation.
-    #[error(
-        "plan.promise: to show with {confidence} confidence that {periods} of periods keep it takes more than {most} simulated ones; expected less of either, for example 95% and 95%"
-    )]
-    NotCertifiable {
-        /// Share of periods.
-        periods: String,
-        /// Confidence.
-        confidence: String,
-        /// The limit.
-        most: u64,
-    },
-    /// A size of nothing.
-    #[error("plan.{key} is {found}; expected {expected}")]
-    Range {
-        /// Key below `plan`.
-        key: &'static str,
-        /// The value.
-        found: String,
-        /// What was expected.
-        expected: &'static str,
-    },
-}
 
 /// How far a plan is. Shown as one line: `search: min 2, max 5 (candidate 7)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,12 +156,12 @@ pub fn recommend_under(
     if scenario.slo.is_empty() {
         return Err(Error::NoObjective);
     }
-    check_ranges(plan)?;
-    check_recording(plan, material)?;
+    refusal::check_ranges(plan)?;
+    refusal::check_recording(plan, material)?;
     let tariff = Tariff::new(&plan.price).map_err(|(first, next)| Error::Currencies { first, next })?;
     // Lengths of requests that come by a rate function are drawn from the rows of the recorded arrivals when they have no others.
     let borrowed = Material { lengths: material.lengths.clone().or_else(|| material.arrivals.clone()), ..material.clone() };
-    check_lengths(plan, &borrowed)?;
+    refusal::check_lengths(plan, &borrowed)?;
     let endpoints = if model.draws.len() > 1 { model.draws.to_vec() } else { Vec::new() };
     let learnt = if plan.demand.is_none() { borrowed.demand.clone() } else { None };
     let uncertainty = Uncertainty { endpoints, multipliers: model.multipliers, demand_error: plan.demand_error.0, demand: learnt };
@@ -284,123 +193,6 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(16))
 }
 
-fn check_ranges(plan: &Plan) -> Result<(), Error> {
-    let range = |key, found: String, expected| Err(Error::Range { key, found, expected });
-    if plan.max_chunks == 0 {
-        return range("max_chunks", "0".to_owned(), "at least 1");
-    }
-    if plan.chunk.size.0 <= 0.0 {
-        return range("chunk.size", plan.chunk.size.to_string(), "more than 0 tok/s");
-    }
-    if plan.period.nanos().0 == 0 {
-        return range("period", plan.period.to_string(), "more than 0s");
-    }
-    if !(plan.growth.is_finite() && plan.growth > 0.0) {
-        return range("growth", plan.growth.to_string(), "a finite number above 0");
-    }
-    if !(0.0..=3.0).contains(&plan.day_sigma) {
-        return range("day_sigma", plan.day_sigma.to_string(), "from 0 to 3");
-    }
-    Ok(())
-}
-
-/// Refuses a recording that covers less than nine tenths of the period.
-fn check_recording(plan: &Plan, material: &Material) -> Result<(), Error> {
-    let (Some(Arrivals::Trace { time_scale, .. }), Some(rows)) = (&plan.demand, &material.arrivals) else { return Ok(()) };
-    let last = rows.rows.iter().filter_map(|row| row.at).max().unwrap_or_default();
-    let recorded = Nanos::from_secs_f64(last.as_secs_f64() / time_scale.max(1e-9));
-    if recorded.as_secs_f64() < 0.9 * plan.period.as_secs_f64() {
-        let fitting = recorded.0 / 1_000_000_000;
-        return Err(Error::ShortRecording { recorded: recorded.to_string(), period: plan.period.to_string(), fitting });
-    }
-    Ok(())
-}
-
-/// Refuses a promise on requests rarer than any that was recorded.
-fn check_lengths(plan: &Plan, material: &Material) -> Result<(), Error> {
-    let Some(rows) = &material.lengths else { return Ok(()) };
-    let (count, missed) = (rows.rows.len(), 1.0 - plan.promise.requests.0);
-    // Recorded lengths may hold no request at all of the tail that the promise is about.
-    if count == 0 || missed <= 0.0 || missed * count as f64 >= 1.0 - 1e-9 {
-        return Ok(());
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-    let one_in = (1.0 / missed).round() as u64;
-    let most = explain::percent(1.0 - 1.0 / count as f64);
-    Err(Error::BeyondLengths { requests: plan.promise.requests.to_string(), one_in, rows: count, most })
-}
-
-/// What is known before the search.
-struct Survey {
-    demand: Demand,
-    capacity: Capacity,
-    rules: Rules,
-}
-
-impl Survey {
-    fn of(world: &World<'_>) -> Result<Self, Error> {
-        let plan = world.plan;
-        let Promise { requests, periods, confidence } = plan.promise;
-        let demand = demand::look(world, 4, requests.0)?;
-        if demand.requests_per_period <= 0.0 {
-            return Err(Error::NoDemand { period: plan.period.to_string() });
-        }
-        let capacity = capacity::of_one_chunk(world, &demand, requests.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate, and the search clamps it")]
-        let guess = (demand.p95_minute_tok_s / if capacity.tok_s > 0.0 { capacity.tok_s } else { plan.chunk.size.0 }).ceil() as u32;
-        let policy = &plan.autoscaler.policy;
-        let mut rules = Rules {
-            requests: requests.0,
-            periods: periods.0,
-            confidence: confidence.0,
-            max_chunks: plan.max_chunks,
-            least: u32::from(!matches!(policy, Policy::Keda(_))),
-            lowest: demand.lowest_chunks,
-            guess,
-            fixed: matches!(policy, Policy::Units(units) if units.burst.is_none()),
-            search_periods: 1,
-            certify_periods: 1,
-            certify_least: 0,
-            draws: world.outer_draws(),
-        };
-        budget(&mut rules, plan, demand.requests_per_period);
-        if rules.bars().is_empty() {
-            return Err(not_certifiable(&rules, plan));
-        }
-        Ok(Self { demand, capacity, rules })
-    }
-}
-
-fn not_certifiable(rules: &Rules, plan: &Plan) -> Error {
-    let Promise { periods, confidence, .. } = plan.promise;
-    let risk = 1.0 - confidence.0;
-    if rules.draws > 1 && risk > 0.0 && 1.0 / (f64::from(rules.draws) + 1.0) >= risk {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-        let needed = (1.0 / risk).floor() as u64;
-        return Error::TooFewDraws { confidence: confidence.to_string(), draws: rules.draws, needed };
-    }
-    Error::NotCertifiable { periods: periods.to_string(), confidence: confidence.to_string(), most: bar::MOST_PERIODS.into() }
-}
-
-/// Shares the budget: enough periods in the search to tell good from bad, and enough in certification that a size that is good enough is not
-/// refused for a few bad days. `plan.search` overrides both.
-fn budget(rules: &mut Rules, plan: &Plan, requests_per_period: f64) {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-    let affordable = |share: f64, candidates: f64| (share * BUDGET / (candidates * requests_per_period.max(1.0))) as u32;
-    rules.certify_periods = affordable(0.4, 4.0).clamp(1, bar::MOST_PERIODS);
-    let certify = rules.bars().first().map_or(1, bar::Bar::periods);
-    // A few for each outer draw; without draws, as many as certification takes, for a fair guess of what will pass.
-    let (fewest, wanted) = if rules.draws > 1 { (rules.draws, 4 * rules.draws) } else { (4, certify) };
-    rules.search_periods = affordable(0.5, 16.0).clamp(fewest, wanted.max(fewest));
-    if let Some(periods) = plan.search.periods {
-        rules.search_periods = periods.max(fewest);
-    }
-    if let Some(periods) = plan.search.certify {
-        rules.certify_least = periods;
-        rules.certify_periods = rules.certify_periods.max(periods);
-    }
-}
-
 /// The planner at work.
 struct Work<'a> {
     world: &'a World<'a>,
@@ -420,7 +212,17 @@ impl Work<'_> {
             let stage = if look.seeds == Seeds::Search { Stage::Search } else { Stage::Certify };
             progress(PlanProgress { stage, size: Some(look.size), candidates: self.candidates });
         };
-        let found = search::search(&self.survey.rules, &mut simulation, &mut look);
+        let mut found = search::search(&self.survey.rules, &mut simulation, &mut look);
+        // Certification asks for verdicts; the report says how many requests were missed.
+        if let Some(chosen) = found.chosen.as_mut().filter(|chosen| chosen.periods.iter().any(|p| !p.is_exact)) {
+            simulation.set_depth(Depth::Full);
+            chosen.periods = simulation.evaluate(chosen.size, Seeds::Certify(chosen.round), 0..chosen.bar.periods());
+        }
+        if let Some(chosen) = &found.chosen {
+            for judged in found.judged.iter_mut().filter(|j| j.certified && j.size == chosen.size) {
+                judged.periods.clone_from(&chosen.periods);
+            }
+        }
         let error = simulation.error.take();
         self.effort.periods += simulation.periods;
         self.effort.requests += simulation.requests;
@@ -527,7 +329,7 @@ impl Work<'_> {
             return Ok(());
         };
         let plan = self.world.plan;
-        let result = self.result(chosen.size, &chosen.periods, chosen.bar);
+        let result = CandidateResult { keeps_promise: chosen.certified, ..self.result(chosen.size, &chosen.periods, chosen.bar) };
         progress(PlanProgress { stage: Stage::Headroom, size: None, candidates: self.candidates });
         let split = self.headroom(found, chosen, result.mean_chunks, progress);
         progress(PlanProgress { stage: Stage::Compare, size: None, candidates: self.candidates });

@@ -141,13 +141,10 @@ impl Law {
     #[must_use]
     pub fn period(&self, levels: Levels, spans: (Nanos, Nanos), seed: Seed) -> Binned {
         let (lead, main) = match &self.rates {
-            Rates::Curve(curve) => (
-                follow(curve, levels.outer, spans.0, seed.child("lead", 0)),
-                follow(curve, levels.outer * levels.day, spans.1, seed),
-            ),
-            Rates::Model(model) => {
-                (times(model.lead(seed, 0, spans.1, spans.0), levels.outer), times(model.day(seed, 0, spans.1), levels.outer))
+            Rates::Curve(curve) => {
+                (follow(curve, levels.outer, spans.0, seed.child("lead", 0)), follow(curve, levels.outer * levels.day, spans.1, seed))
             }
+            Rates::Model(model) => (times(model.lead(seed, 0, spans.1, spans.0), levels.outer), times(model.day(seed, 0, spans.1), levels.outer)),
         };
         Binned { lead, main, length: spans.1.0, rows: Arc::clone(&self.rows) }
     }

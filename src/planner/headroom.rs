@@ -68,7 +68,7 @@ pub fn split(
     let here = mean_chunks(&actual.evaluate(chosen.size, Seeds::Search, 0..rules.search_periods));
     let mut effort = (actual.periods, actual.requests, 0);
     let mut best_without = |autoscaler: Autoscaler| {
-        let other = world.with_autoscaler(autoscaler);
+        let other = world.with_autoscaler(&autoscaler);
         let mut simulation = Simulation::new(&other, tariff, threads);
         let best = search::cheapest(rules, &mut simulation, &mut |l| {
             effort.2 += 1;

@@ -39,6 +39,12 @@ pub struct Hybrid<'a> {
     kept_bytes: usize,
 }
 
+/// Whether the periods of a world can be judged without simulating every request.
+#[must_use]
+pub fn covers(world: &World<'_>) -> bool {
+    judge::is_screenable(&world.estimate(Size { min: 1, max: 2 })) && world.binned(Seeds::Search, 0).is_some()
+}
+
 impl<'a> Hybrid<'a> {
     /// For the promise of the world's plan.
     #[must_use]

@@ -87,16 +87,13 @@ impl<'a> World<'a> {
         let span = lead_span(&plan.autoscaler, period);
         let autoscaler = Autoscaler { begins_at: earlier(plan.autoscaler.begins_at, span), ..plan.autoscaler.clone() };
         let endpoint = EndpointSpec { noise: 0.0, chunk: plan.chunk.size, autoscaler, ..model.clone() };
-        let (prototype, lead) = match &plan.demand {
-            Some(arrivals) => {
-                let draw = |span| Schedule::for_demand(arrivals, workload, span, plan.growth, material, seed);
-                (draw(period)?, draw(span)?)
-            }
-            None => {
-                let changed = Arc::new(material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&what_if(plan)));
-                let draw = |place| Schedule::for_model(Arc::clone(&changed), workload, place, material, seed);
-                (draw(Place::Whole { period })?, draw(Place::Lead { period, span })?)
-            }
+        let (prototype, lead) = if let Some(arrivals) = &plan.demand {
+            let draw = |span| Schedule::for_demand(arrivals, workload, span, plan.growth, material, seed);
+            (draw(period)?, draw(span)?)
+        } else {
+            let changed = Arc::new(material.demand.as_ref().ok_or(schedule::Error::NoModel)?.scaled(&what_if(plan)));
+            let draw = |place| Schedule::for_model(Arc::clone(&changed), workload, place, material, seed);
+            (draw(Place::Whole { period })?, draw(Place::Lead { period, span })?)
         };
         let bounds = Bounds::of(slo);
         let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0, demand: None }];
@@ -121,7 +118,7 @@ impl<'a> World<'a> {
 
     /// The same demand on an endpoint with other scaling.
     #[must_use]
-    pub fn with_autoscaler(&self, autoscaler: Autoscaler) -> Self {
+    pub fn with_autoscaler(&self, autoscaler: &Autoscaler) -> Self {
         let scaled = |endpoint: &EndpointSpec| EndpointSpec { autoscaler: autoscaler.clone(), ..endpoint.clone() };
         let draws = self.draws.iter().map(|draw| Draw { endpoint: scaled(&draw.endpoint), ..draw.clone() }).collect();
         Self { endpoint: scaled(&self.endpoint), draws, ..self.clone() }
@@ -202,9 +199,8 @@ impl<'a> World<'a> {
             let parts = Parts::Scheduled { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed) };
             return Ok(Period { parts, lead_span });
         }
-        let at_level = |level: f64, span: Nanos, seed: Seed| {
-            Schedule::for_demand(arrivals, self.workload, span, self.plan.growth * level, self.material, seed)
-        };
+        let at_level =
+            |level: f64, span: Nanos, seed: Seed| Schedule::for_demand(arrivals, self.workload, span, self.plan.growth * level, self.material, seed);
         let level = outer * self.day_level(seed);
         let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, period, seed)? };
         let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, lead_span, lead_seed)? };

@@ -1,9 +1,9 @@
 use super::*;
+use crate::base::rng::Seed;
+use crate::base::units::{TimeSpan, TokenRate};
 use crate::planner::cost::Tariff;
 use crate::planner::evaluate::Simulation;
 use crate::planner::search::Evaluator;
-use crate::base::rng::Seed;
-use crate::base::units::{TimeSpan, TokenRate};
 use crate::planner::tests::tiny_plan;
 use crate::scenario::endpoint::{EndpointSpec, StepLaw};
 use crate::scenario::plan::Plan;
