@@ -4,8 +4,9 @@
 use plimsoll::base::rng::Seed;
 use plimsoll::scenario::check::check;
 use plimsoll::scenario::load::TraceFormat;
+use plimsoll::workload::demand::{Said, of_rates};
 use plimsoll::workload::learn::{Learnt, compact_table, learn, scenario_toml};
-use plimsoll::workload::trace::{Rows, read, sources};
+use plimsoll::workload::trace::{Recording, Rows, read, read_any, sources};
 use std::fs::File;
 use std::path::Path;
 
@@ -56,4 +57,27 @@ fn what_is_learnt_becomes_a_scenario_whose_table_can_be_read() {
         let back = read(table.as_bytes(), source.format, source.columns.as_ref(), "learnt.csv").unwrap();
         assert_eq!((back.rows.len(), back.unsorted), (1000, 0));
     }
+}
+
+/// The anchors published with the recordings: growth G(D) of ServeGen m-large, the weekly shape of the Azure code service.
+#[test]
+fn the_recordings_of_rates_have_the_published_growth() {
+    let rates = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/traces").join(name);
+        let read = read_any(File::open(path).expect("a shipped trace"), TraceFormat::Auto, None, name).expect("a readable trace");
+        let Recording::Rates(rates) = read else { panic!("{name} holds requests") };
+        rates
+    };
+    let (servegen, _) = of_rates(&rates("servegen_m_large_rate.csv.gz"), None, &Said::default());
+    assert_eq!((servegen.rates.len(), servegen.step_s), (2016, 600.0));
+    let growth: Vec<(f64, f64)> = servegen.growth().iter().map(|g| (g.p95, g.p99)).collect();
+    for ((p95, p99), published) in growth.iter().zip([(1.30, 1.58), (1.46, 1.76), (1.55, 1.96)]) {
+        assert!((p95 - published.0).abs() < 0.01 && (p99 - published.1).abs() < 0.01, "{growth:?}");
+    }
+    // 2024-05-10T00:00Z, a Friday: weekday 4.
+    let said = Said { start_ns: Some(1_715_299_200_000_000_000), ..Said::default() };
+    let (azure, _) = of_rates(&rates("azure_code_2024_week.csv.gz"), None, &said);
+    assert_eq!(azure.start_s, 4.0 * 86_400.0 + 7.2 * 60.0);
+    let mean = azure.rates.iter().sum::<f64>() / azure.rates.len() as f64;
+    assert!((mean * 60.0 / 1667.0 - 1.0).abs() < 0.01, "{mean}");
 }

@@ -317,4 +317,6 @@ pub enum Error {
 }
 
 #[cfg(test)]
+mod learn_tests;
+#[cfg(test)]
 mod tests;

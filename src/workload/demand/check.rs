@@ -12,8 +12,6 @@ use rand_distr::{Distribution, Poisson};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Sets of as many days as were held out that are drawn from the law.
-const SETS: u64 = 200;
 /// Samples of the held-out days.
 const REPLICATES: u64 = 200;
 
@@ -49,13 +47,25 @@ pub struct CheckRow {
     pub holds: bool,
 }
 
+/// How simulated days are made like recorded ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Likeness {
+    /// Length of a step, seconds.
+    pub(super) step_s: f64,
+    /// Variance factor of the counts.
+    pub(super) dispersion: f64,
+    /// Sets of as many days as were held out that are drawn.
+    pub(super) sets: u64,
+}
+
 /// Compares held-out days with sets drawn from `laws`, one law a set in turn: what is uncertain about the law is inside the band.
-pub(super) fn judge(laws: &[Law], days: &[SeriesDay], fitted_days: usize, step_s: f64, dispersion: f64) -> Check {
+pub(super) fn judge(laws: &[Law], days: &[SeriesDay], fitted_days: usize, how: &Likeness) -> Check {
+    let Likeness { step_s, dispersion, sets } = *how;
     let rates: Vec<&[f64]> = days.iter().map(|d| d.rates.as_slice()).collect();
     let seen = statistics(&rates, step_s);
     let samples: Vec<Vec<f64>> =
         (0..REPLICATES).map(|i| statistics(&drawn_again(&rates, step_s, &mut Seed(17).keyed("held-out", i)), step_s)).collect();
-    let sets: Vec<Vec<f64>> = (0..SETS)
+    let simulated_sets: Vec<Vec<f64>> = (0..sets)
         .map(|set| {
             let law = &laws[index(set as f64) % laws.len()];
             let simulated: Vec<Vec<f64>> = days
@@ -79,7 +89,7 @@ pub(super) fn judge(laws: &[Law], days: &[SeriesDay], fitted_days: usize, step_s
         .map(|(i, what)| {
             let (low, _, high) = column(&samples, i);
             let (low, high) = (low.min(seen[i]), high.max(seen[i]));
-            let (from, middle, to) = column(&sets, i);
+            let (from, middle, to) = column(&simulated_sets, i);
             let cut = |x: f64| (x * 1e4).round() / 1e4;
             let bands = [[low, high].map(cut), [from, to].map(cut)];
             let holds = from <= high && low <= to;

@@ -43,7 +43,7 @@ fn start(seed: Seed, period_s: f64) -> f64 {
 }
 
 pub(super) fn by_law(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Vec<f64> {
-    let days = DayFactors::new(law, seed);
+    let days = DayFactors::new(law, seed, start_s, bins);
     let mut residual = ResidualWalk::new(law, seed);
     let mut log_rates: Vec<f64> = (0..bins)
         .map(|bin| {
@@ -59,20 +59,27 @@ pub(super) fn by_law(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Vec<f6
 
 /// Profile and factor of each day, passing into each other around midnight.
 struct DayFactors {
-    seed: Seed,
-    sigma: f64,
+    /// The day before the first one of the period, counted from weekday 0.
+    before: f64,
+    /// Logarithm of the factor of each day, from `before` on.
+    factors: Vec<f64>,
 }
 
 impl DayFactors {
-    fn new(law: &Law, seed: Seed) -> Self {
-        Self { seed: seed.child("days", 0), sigma: law.day_sigma }
+    fn new(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Self {
+        let seed = seed.child("days", 0);
+        let first = (start_s / DAY_S).floor();
+        let count = index(bins as f64 * BIN_S / DAY_S) + 3;
+        let factor = |i: usize| {
+            // Numbered from a week before weekday 0, so that the day before the first has a number.
+            let z: f64 = StandardNormal.sample(&mut seed.keyed("factor", (index(first) + 6 + i) as u64));
+            law.day_sigma * z
+        };
+        Self { before: first - 1.0, factors: (0..=count).map(factor).collect() }
     }
 
     fn of(&self, law: &Law, day: f64, second: f64) -> f64 {
-        // Day -1 is that before the week begins.
-        let number = index(day + 7.0);
-        let z: f64 = if self.sigma > 0.0 { StandardNormal.sample(&mut self.seed.keyed("factor", number as u64)) } else { 0.0 };
-        self.sigma * z + law.profile_at(number, second)
+        self.factors[index(day - self.before)] + law.profile_at(index(day + 7.0), second)
     }
 
     fn at(&self, law: &Law, second: f64) -> f64 {

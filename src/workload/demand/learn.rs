@@ -1,6 +1,6 @@
 //! From a series of rates to a model: profile, day factors, residual and shots, outer draws, held-out check.
 
-use super::check::{self, Check};
+use super::check::{self, Check, Likeness};
 use super::law::{Law, index};
 use super::matching::{Effort, Target, Theta, parts_of};
 use super::moments::COUNT;
@@ -16,9 +16,7 @@ const ASSUMED_SIGMA: f64 = 0.2;
 /// Outer draws of a learnt model.
 const DRAWS: u64 = 40;
 /// What a fit simulates.
-const EFFORT: Effort = Effort { days: 80, trials: 160 };
-/// What a fit to a part of the days simulates, from the parameters of all.
-const REFIT: Effort = Effort { days: 60, trials: 60 };
+const EFFORT: Effort = Effort { days: 80, trials: 160, sets: 200 };
 /// Fewest recorded days for a held-out check.
 const CHECKED_DAYS: usize = 4;
 
@@ -56,6 +54,11 @@ pub enum TooShort {
 /// # Errors
 /// When no day is recorded by half at least.
 pub fn learn(series: &Series, about: About) -> Result<DemandModel, TooShort> {
+    learn_with(series, about, EFFORT)
+}
+
+/// The same with another effort.
+pub(super) fn learn_with(series: &Series, about: About, effort: Effort) -> Result<DemandModel, TooShort> {
     let days = series.days();
     if days.is_empty() || series.known_s() < 0.9 * DAY_S {
         return Err(TooShort::NoDay { hours: series.known_s() / 3600.0 });
@@ -64,12 +67,12 @@ pub fn learn(series: &Series, about: About) -> Result<DemandModel, TooShort> {
     if mean.is_nan() || mean <= 0.0 {
         return Err(TooShort::Nothing);
     }
-    let fitted = Fitted::of(&days, series, about.dispersion, EFFORT, None);
+    let fitted = Fitted::of(&days, series, about.dispersion, effort, None);
     let mut notes = about.notes;
     fitted.tell(&days, series, &mut notes);
     let law = fitted.law();
     let draws = fitted.draws(&days, &law);
-    let check = (days.len() >= CHECKED_DAYS).then(|| held_out(&days, series, about.dispersion, fitted.theta));
+    let check = (days.len() >= CHECKED_DAYS).then(|| held_out(&days, series, about.dispersion, &fitted));
     let recorded = Recorded {
         days: u32::try_from(days.len()).unwrap_or(u32::MAX),
         requests: (mean * series.known_s()).round(),
@@ -77,7 +80,7 @@ pub fn learn(series: &Series, about: About) -> Result<DemandModel, TooShort> {
         step_s: series.step_s,
         time_zone: about.time_zone,
         is_dated: series.is_dated,
-        growth: super::recording::growth(series),
+        growth: series.growth(),
     };
     let generator = match &check {
         Some(check) if !check.holds => {
@@ -113,6 +116,7 @@ pub(super) struct Fitted {
     pub(super) profile: Profile,
     theta: Theta,
     target: Target,
+    effort: Effort,
     /// Variance of a day's mean that residual and shots make.
     within: f64,
     /// Variance of the days' logarithms, and its degrees of freedom; zero df: assumed.
@@ -130,7 +134,7 @@ impl Fitted {
         let df = days.len() as f64 - profile.logs.len() as f64 - if profile.growth == 0.0 { 0.0 } else { 1.0 };
         let squares: f64 = profile.day_logs.iter().map(|z| z * z).sum();
         let (total, df) = if df >= 1.0 { (squares / df, df) } else { (ASSUMED_SIGMA * ASSUMED_SIGMA + within, 0.0) };
-        Self { profile, theta, target, within, total, df }
+        Self { profile, theta, target, effort, within, total, df }
     }
 
     /// The law of the estimates.
@@ -158,7 +162,7 @@ impl Fitted {
     /// Outer draws: levels and spread by their sampling distributions (normal, chi-square), profiles from days drawn again, residual and shots
     /// by the step that the statistics of days drawn again ask for.
     pub(super) fn draws(&self, days: &[SeriesDay], centre: &Law) -> Vec<Law> {
-        let step = Step::of(&self.target, self.theta);
+        let step = Step::of(&self.target, self.theta, self.effort.days);
         let parts: Vec<Vec<f64>> = days.iter().map(SeriesDay::parts).collect();
         (0..DRAWS)
             .map(|draw| {
@@ -261,13 +265,13 @@ struct Step {
 }
 
 impl Step {
-    fn of(target: &Target, theta: Theta) -> Self {
+    fn of(target: &Target, theta: Theta, days: usize) -> Self {
         let jacobian = (0..theta.len())
             .map(|k| {
                 let moved = |by: f64| {
                     let mut there = theta;
                     there[k] += by;
-                    target.simulated(there, EFFORT.days)
+                    target.simulated(there, days)
                 };
                 let (low, high) = (moved(-0.2), moved(0.2));
                 std::array::from_fn(|i| (high[i] - low[i]) / 0.4)
@@ -316,11 +320,12 @@ fn solved(mut system: Vec<Vec<f64>>) -> Vec<f64> {
     (0..n).map(|k| system[k][n] / system[k][k]).collect()
 }
 
-/// Fits to the first two thirds of the days and judges the rest.
-fn held_out(days: &[SeriesDay], series: &Series, dispersion: f64, start: Theta) -> Check {
+/// Fits to the first two thirds of the days, from the parameters of all, and judges the rest.
+fn held_out(days: &[SeriesDay], series: &Series, dispersion: f64, whole: &Fitted) -> Check {
     let cut = days.len() - (days.len() / 3).max(1);
-    let fitted = Fitted::of(&days[..cut], series, dispersion, REFIT, Some(start));
+    let less = Effort { trials: whole.effort.trials / 3, ..whole.effort };
+    let fitted = Fitted::of(&days[..cut], series, dispersion, less, Some(whole.theta));
     let law = fitted.law();
     let draws = fitted.draws(&days[..cut], &law);
-    check::judge(&draws, &days[cut..], cut, series.step_s, dispersion)
+    check::judge(&draws, &days[cut..], cut, &Likeness { step_s: series.step_s, dispersion, sets: less.sets })
 }

@@ -39,6 +39,8 @@ pub(super) struct Effort {
     pub(super) days: usize,
     /// Simulations.
     pub(super) trials: usize,
+    /// Sets of days that the held-out days are compared with.
+    pub(super) sets: u64,
 }
 
 impl Target {

@@ -2,10 +2,9 @@
 
 use super::law::index;
 use super::learn::About;
-use super::moments::{DELAYS_S, grown, steps};
 use super::rows::LengthTable;
 use super::series::{Series, mean_known};
-use super::{BIN_S, DAY_S, ROWS, RecordedGrowth};
+use super::{BIN_S, DAY_S, ROWS};
 use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
 use crate::workload::trace::{Rates, Row, Rows};
 
@@ -287,18 +286,4 @@ fn thinned<'a>(rows: impl Iterator<Item = &'a Row>, n: usize, most: usize) -> Ve
         }
     }
     out
-}
-
-/// Quantiles of growth within delays in a whole series.
-pub(super) fn growth(series: &Series) -> Vec<RecordedGrowth> {
-    DELAYS_S
-        .into_iter()
-        .filter(|d| steps(*d, series.step_s) > 0)
-        .filter_map(|delay_s| {
-            let mut ratios = grown(&series.rates, steps(delay_s, series.step_s));
-            sort(&mut ratios);
-            let at = |q: f64| quantile_sorted(&ratios, q).map(|x| (x * 1e4).round() / 1e4);
-            Some(RecordedGrowth { delay_s, p95: at(0.95)?, p99: at(0.99)?, highest: at(1.0)? })
-        })
-        .collect()
 }

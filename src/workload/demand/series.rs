@@ -1,8 +1,10 @@
 //! A recording as a series of rates: where in the week it lies, which steps are known, and days cut out of it.
 
-use super::DAY_S;
 use super::law::index;
+use super::moments::{DELAYS_S, grown, steps};
 use super::shape::PARTS;
+use super::{DAY_S, RecordedGrowth};
+use crate::base::stats::sample::{quantile_sorted, sort};
 
 /// Requests per second in equal steps. A step that was not recorded is `NaN`, never zero.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,18 @@ impl Series {
             })
             .filter(|day| 2 * day.rates.iter().filter(|r| r.is_finite()).count() >= steps)
             .collect()
+    }
+
+    /// How the rates grow within 5, 10, 20 and 30 minutes, over all instants whose steps are known; delays shorter than a step are left out.
+    #[must_use]
+    pub fn growth(&self) -> Vec<RecordedGrowth> {
+        let of = |delay_s: f64| {
+            let mut ratios = grown(&self.rates, steps(delay_s, self.step_s));
+            sort(&mut ratios);
+            let at = |q: f64| quantile_sorted(&ratios, q).map(|x| (x * 1e4).round() / 1e4);
+            Some(RecordedGrowth { delay_s, p95: at(0.95)?, p99: at(0.99)?, highest: at(1.0)? })
+        };
+        DELAYS_S.into_iter().filter(|d| steps(*d, self.step_s) > 0).filter_map(of).collect()
     }
 
     /// Mean of the known steps.
