@@ -19,6 +19,7 @@ mod plan;
 mod printer;
 mod probe;
 mod progress;
+mod purchase;
 mod report;
 mod results;
 mod run;

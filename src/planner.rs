@@ -13,32 +13,38 @@ pub mod headroom;
 pub mod hybrid;
 pub mod judgement;
 pub mod limits;
+pub mod metered;
 pub mod naive;
+pub mod nearby;
 pub mod recommendation;
 mod refusal;
 pub mod request;
 pub mod search;
+pub mod sensitivity;
 pub mod spread;
 mod survey;
 pub mod timeline;
 mod tune;
+pub mod units;
 pub mod verification;
+pub mod what_if;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::experiment::Experiment;
-use crate::scenario::plan::Provenance;
+use crate::scenario::plan::{Chunk, Plan, Provenance};
+use crate::scenario::unit::{LoadRule, Overflow};
 use crate::sim::fit::{Fitted, Multipliers};
 use crate::workload::schedule::Material;
-use cost::Tariff;
+use cost::{Bill, Tariff};
 use draws::Uncertainty;
 use evaluate::Simulation;
 use explain::Answer;
 use headroom::{Chosen, Split};
 use hybrid::Depth;
 use limits::{Certificate, Doubt, Limits};
-use recommendation::{Baseline, CandidateResult, Effort, PromiseText, Recommendation, Rejected, Timeline};
+use recommendation::{BreakEven, CandidateResult, Clairvoyant, Effort, PromiseText, Recommendation, Rejected, Timeline};
 pub use refusal::Error;
 use search::{Evaluator, Found, Judged, Look, PeriodOutcome, Rules, Seeds, Size};
 use std::fmt;
@@ -77,6 +83,8 @@ pub enum Stage {
     Compare,
     /// Worlds with less uncertainty.
     Limits,
+    /// Other inputs.
+    Sensitivity,
 }
 
 impl fmt::Display for PlanProgress {
@@ -89,6 +97,7 @@ impl fmt::Display for PlanProgress {
             Stage::Headroom => "head-room by cause",
             Stage::Compare => "rules of thumb",
             Stage::Limits => "which uncertainty decides",
+            Stage::Sensitivity => "other inputs",
         })?;
         match self.size {
             Some(size) => write!(f, ": {} (candidate {})", explain::size(size), self.candidates),
@@ -156,15 +165,22 @@ pub fn recommend_under(
     if scenario.slo.is_empty() {
         return Err(Error::NoObjective);
     }
+    if let Some(unit) = &plan.unit {
+        let profile = unit.profile.as_ref().ok_or(Error::NoUnit)?;
+        refusal::check_recording(plan, material)?;
+        return match &profile.load {
+            LoadRule::Tokens(size) if profile.overflow == Overflow::Queue => {
+                recommend_under(&with_chunk(experiment, Chunk { size: *size, source: profile.source }), model, material, progress)
+            }
+            _ => metered::recommend(experiment, profile, model, material, progress),
+        };
+    }
     refusal::check_ranges(plan)?;
     refusal::check_recording(plan, material)?;
-    let tariff = Tariff::new(&plan.price).map_err(|(first, next)| Error::Currencies { first, next })?;
-    // Lengths of requests that come by a rate function are drawn from the rows of the recorded arrivals when they have no others.
-    let borrowed = Material { lengths: material.lengths.clone().or_else(|| material.arrivals.clone()), ..material.clone() };
+    let tariff = Tariff::new(&plan.price)?;
+    let borrowed = with_lengths(material);
     refusal::check_lengths(plan, &borrowed)?;
-    let endpoints = if model.draws.len() > 1 { model.draws.to_vec() } else { Vec::new() };
-    let learnt = if plan.demand.is_none() { borrowed.demand.clone() } else { None };
-    let uncertainty = Uncertainty { endpoints, multipliers: model.multipliers, demand_error: plan.demand_error.0, demand: learnt };
+    let uncertainty = uncertainty_of(plan, model, &borrowed);
     let ground = Ground {
         scenario,
         law: model.spec,
@@ -187,6 +203,48 @@ pub fn recommend_under(
     work.answer(&found, &mut recommendation, progress)?;
     recommendation.effort = work.effort;
     Ok(recommendation)
+}
+
+/// A size by its periods; with outer draws the promise is kept when the bar is met.
+fn result(rules: &Rules, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -> CandidateResult {
+    let mut result = explain::candidate(rules, size, periods);
+    if bar.draws > 1 {
+        let mut tally = bar::Tally::new(bar);
+        for (index, period) in (0..).zip(periods) {
+            tally.add(index, rules.keeps(period));
+        }
+        result.keeps_promise = periods.len() >= bar.periods() as usize && !tally.is_missed();
+    }
+    result
+}
+
+/// How the promise was shown for the size chosen.
+fn certificate(rules: &Rules, chosen: &Judged) -> Certificate {
+    let spent = (0..).zip(rules.bars()).take_while(|(round, _)| *round <= chosen.round);
+    let risk = spent.map(|(_, bar)| bar.risk(rules.periods)).sum();
+    Certificate { bar: chosen.bar, bad_draws: chosen.bad_draws, risk }
+}
+
+/// What is not known of the endpoint and of the demand.
+fn uncertainty_of(plan: &Plan, model: &Model<'_>, material: &Material) -> Uncertainty {
+    let endpoints = if model.draws.len() > 1 { model.draws.to_vec() } else { Vec::new() };
+    let learnt = if plan.demand.is_none() { material.demand.clone() } else { None };
+    Uncertainty { endpoints, multipliers: model.multipliers, demand_error: plan.demand_error.0, demand: learnt }
+}
+
+/// The same plan in chunks.
+fn with_chunk(experiment: &Experiment, chunk: Chunk) -> Experiment {
+    let mut experiment = experiment.clone();
+    if let Some(plan) = &mut experiment.scenario.plan {
+        plan.chunk = chunk;
+        plan.unit = None;
+    }
+    experiment
+}
+
+/// Lengths of requests that come by a rate function are drawn from the rows of the recorded arrivals when they have no others.
+fn with_lengths(material: &Material) -> Material {
+    Material { lengths: material.lengths.clone().or_else(|| material.arrivals.clone()), ..material.clone() }
 }
 
 fn threads() -> usize {
@@ -250,19 +308,6 @@ impl Work<'_> {
         outcomes
     }
 
-    /// What a size did on fresh periods. With outer draws the bar decides on the promise, not the periods of all draws together.
-    fn result(&self, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -> CandidateResult {
-        let mut result = explain::candidate(&self.survey.rules, size, periods);
-        if bar.draws > 1 {
-            let mut tally = bar::Tally::new(bar);
-            for (index, period) in (0..).zip(periods) {
-                tally.add(index, self.survey.rules.keeps(period));
-            }
-            result.keeps_promise = periods.len() >= bar.periods() as usize && !tally.is_missed();
-        }
-        result
-    }
-
     /// Everything that does not depend on the chosen size, and the answer when there is none.
     fn unanswered(&self, experiment: &Experiment, model_source: Provenance, found: &Found) -> Recommendation {
         let (plan, survey) = (self.world.plan, self.survey);
@@ -287,12 +332,17 @@ impl Work<'_> {
             currency: self.tariff.currency.clone(),
             demand: survey.demand.facts,
             headroom: Vec::new(),
-            clairvoyant: Baseline::default(),
+            clairvoyant: Clairvoyant::default(),
             binding,
+            prices: cost::facts(&plan.price),
+            break_even: None,
+            unit: None,
             next_cheaper: None,
             naive: Vec::new(),
             frontier: self.frontier(found, None),
             timeline: Timeline::default(),
+            next_worst: Vec::new(),
+            sensitivity: None,
             assumptions: assumptions::list(self.world, &scenario.slo, &survey.demand, model_source),
             create_body: request::create_body(plan, most),
             resize_body: request::resize_body(plan, most),
@@ -325,11 +375,12 @@ impl Work<'_> {
                 limit: String::new(),
                 hint: "raise plan.max_chunks, loosen [slo] or plan.promise; the request bodies show the largest size considered".to_owned(),
             });
-            self.thumbs(None, to, progress);
+            self.thumbs(None, found, to, progress);
             return Ok(());
         };
         let plan = self.world.plan;
-        let result = CandidateResult { keeps_promise: chosen.certified, ..self.result(chosen.size, &chosen.periods, chosen.bar) };
+        let judged = result(&self.survey.rules, chosen.size, &chosen.periods, chosen.bar);
+        let result = CandidateResult { keeps_promise: chosen.certified, certified: true, ..judged };
         progress(PlanProgress { stage: Stage::Headroom, size: None, candidates: self.candidates });
         let split = self.headroom(found, chosen, result.mean_chunks, progress);
         progress(PlanProgress { stage: Stage::Compare, size: None, candidates: self.candidates });
@@ -345,21 +396,18 @@ impl Work<'_> {
         to.headroom = split.parts;
         to.clairvoyant = split.clairvoyant;
         to.frontier = self.frontier(found, Some(chosen));
-        to.timeline = timeline::of_worst(self.world, self.tariff, chosen)?;
+        let mut worst = timeline::of_worst(self.world, self.tariff, chosen)?.into_iter();
+        to.timeline = worst.next().unwrap_or_default();
+        to.next_worst = worst.collect();
+        to.break_even = self.break_even(result.cost_per_hour);
         to.create_body = request::create_body(plan, chosen.size);
         to.resize_body = request::resize_body(plan, chosen.size);
         to.chosen = Some(result);
-        to.certificate = Some(self.certificate(chosen));
-        self.thumbs(Some(chosen), to, progress);
+        to.certificate = Some(certificate(&self.survey.rules, chosen));
+        self.thumbs(Some(chosen), found, to, progress);
         progress(PlanProgress { stage: Stage::Limits, size: None, candidates: self.candidates });
         to.limits = self.limits(found, progress);
         Ok(())
-    }
-
-    fn certificate(&self, chosen: &Judged) -> Certificate {
-        let spent = (0..).zip(self.survey.rules.bars()).take_while(|(round, _)| *round <= chosen.round);
-        let risk = spent.map(|(_, bar)| bar.risk(self.survey.rules.periods)).sum();
-        Certificate { bar: chosen.bar, bad_draws: chosen.bad_draws, risk }
     }
 
     fn limits(&mut self, found: &Found, progress: &mut dyn FnMut(PlanProgress)) -> Limits {
@@ -374,6 +422,18 @@ impl Work<'_> {
         self.effort.requests += effort.requests;
         self.effort.candidates += effort.candidates;
         limits
+    }
+
+    /// Against paying by the token, when its price is known.
+    fn break_even(&self, cost_per_hour: f64) -> Option<BreakEven> {
+        let facts = &self.survey.demand.facts;
+        let bill = Bill {
+            input_tok_s: facts.mean_input_tok_s,
+            output_tok_s: facts.mean_tok_s - facts.mean_input_tok_s,
+            effective_tok_s: self.survey.capacity.tok_s,
+            cost_per_hour,
+        };
+        cost::break_even(self.tariff, self.world.plan.price.pay_per_token.as_ref()?, &bill)
     }
 
     fn headroom(&mut self, found: &Found, chosen: &Judged, mean_chunks: f64, progress: &mut dyn FnMut(PlanProgress)) -> Split {
@@ -408,22 +468,23 @@ impl Work<'_> {
             .map(|(size, _)| *size)?;
         let rules = self.survey.rules;
         let periods = self.simulate(size, chosen.round, chosen.bar, true);
-        let result = self.result(size, &periods, chosen.bar);
+        let result = result(&self.survey.rules, size, &periods, chosen.bar);
         let reason = explain::why_fails(&rules, self.world.plan, &periods);
         Some(Rejected { rule: "next cheaper".to_owned(), result, reason })
     }
 
     /// Rules of thumb, judged like the chosen size, on the same periods.
-    fn thumbs(&mut self, chosen: Option<&Judged>, to: &mut Recommendation, progress: &mut dyn FnMut(PlanProgress)) {
+    fn thumbs(&mut self, chosen: Option<&Judged>, found: &Found, to: &mut Recommendation, progress: &mut dyn FnMut(PlanProgress)) {
         let rules = self.survey.rules;
         let round = chosen.map_or(0, |c| c.round);
         let Some(bar) = chosen.map(|c| c.bar).or_else(|| rules.bars().first().copied()) else { return };
-        for thumb in naive::rules(&self.survey.demand, self.world.plan.chunk.size.0) {
+        let thumbs = naive::rules(&self.survey.demand, self.world.plan.chunk.size.0);
+        for thumb in thumbs.into_iter().chain(naive::cheapest_that_passed(&rules, &found.looked)) {
             progress(PlanProgress { stage: Stage::Compare, size: Some(thumb.size), candidates: self.candidates });
             let size = thumb.size;
             let known = chosen.filter(|c| c.size == size).map(|c| c.periods.clone());
             let outcomes = known.unwrap_or_else(|| self.simulate(size, round, bar, false));
-            let result = self.result(size, &outcomes, bar);
+            let result = result(&self.survey.rules, size, &outcomes, bar);
             let reason = self.thumb_reason(&result, &outcomes, to.chosen.as_ref());
             to.naive.push(Rejected { rule: thumb.rule.to_owned(), result, reason });
         }
@@ -449,12 +510,12 @@ impl Work<'_> {
         for (size, periods) in &found.looked {
             let judged = found.judged.iter().rev().find(|j| j.size == *size && j.certified);
             frontier.push(match judged {
-                Some(judged) => self.result(*size, &judged.periods, judged.bar),
+                Some(judged) => CandidateResult { certified: true, ..result(&self.survey.rules, *size, &judged.periods, judged.bar) },
                 None => explain::comparable(rules, self.tariff, *size, periods, dearness(found, chosen, periods.len())),
             });
         }
         for judged in found.judged.iter().filter(|j| !found.looked.contains_key(&j.size)) {
-            frontier.push(self.result(judged.size, &judged.periods, judged.bar));
+            frontier.push(result(&self.survey.rules, judged.size, &judged.periods, judged.bar));
         }
         frontier.sort_by(|a, b| a.cost_per_hour.total_cmp(&b.cost_per_hour).then((a.min_chunks, a.max_chunks).cmp(&(b.min_chunks, b.max_chunks))));
         frontier
@@ -471,6 +532,24 @@ fn dearness(found: &Found, chosen: Option<&Judged>, periods: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use crate::scenario::plan::Plan;
+
+    /// Rules of a shallow search without uncertainty.
+    pub(super) fn rules(max_chunks: u32) -> super::search::Rules {
+        super::search::Rules {
+            requests: 0.99,
+            periods: 0.9,
+            confidence: 0.9,
+            max_chunks,
+            least: 1,
+            lowest: 1,
+            guess: 1,
+            fixed: false,
+            search_periods: 4,
+            certify_periods: 22,
+            certify_least: 0,
+            draws: 1,
+        }
+    }
 
     /// A plan of a few minutes, small enough for a debug build.
     pub(super) fn tiny_plan() -> Plan {

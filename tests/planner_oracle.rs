@@ -5,7 +5,7 @@ use plimsoll::base::units::{Share, TimeSpan, TokenRate};
 use plimsoll::planner::cost::Tariff;
 use plimsoll::planner::evaluate::Simulation;
 use plimsoll::planner::limits::Binds;
-use plimsoll::planner::recommendation::Recommendation;
+use plimsoll::planner::recommendation::{Recommendation, Timeline};
 use plimsoll::planner::search::{Evaluator, PeriodOutcome, Rules, Seeds, Size, mean_cost, search};
 use plimsoll::planner::world::World;
 use plimsoll::planner::{self, Error};
@@ -13,6 +13,7 @@ use plimsoll::scenario::endpoint::{EndpointSpec, Lag, StepLaw};
 use plimsoll::scenario::experiment::Experiment;
 use plimsoll::scenario::model::Scenario;
 use plimsoll::scenario::plan::{Plan, Provenance};
+use plimsoll::scenario::price::Price;
 use plimsoll::scenario::workload::{Lengths, Marginal};
 use plimsoll::workload::schedule::Material;
 use serde_json::json;
@@ -173,9 +174,10 @@ fn a_recommendation_is_whole_and_repeats() {
     assert!((parts - chosen.mean_chunks).abs() < 1e-6, "{parts} against {}", chosen.mean_chunks);
     let money: f64 = one.headroom.iter().map(|p| p.cost_per_hour).sum();
     assert!((money - chosen.cost_per_hour).abs() < 1e-6);
-    assert_eq!(one.headroom.iter().map(|p| p.cause.as_str()).collect::<Vec<_>>(), ["base", "burst", "failure", "lag"]);
-    assert!(one.clairvoyant.mean_chunks <= chosen.mean_chunks);
-    assert_eq!(one.naive.iter().map(|n| n.rule.as_str()).collect::<Vec<_>>(), ["mean x 1.2", "peak minute", "p95 x 1.3"]);
+    assert_eq!(one.headroom.iter().map(|p| p.cause.as_str()).collect::<Vec<_>>(), ["base", "burst", "lag", "failure", "uncertainty"]);
+    assert!(one.clairvoyant.fractional.mean_chunks <= chosen.mean_chunks + 1e-9);
+    assert!(one.clairvoyant.fractional.mean_chunks <= one.clairvoyant.whole.mean_chunks * 1.2 && one.clairvoyant.price_of_delay >= -1e-9);
+    assert_eq!(one.naive.iter().map(|n| n.rule.as_str()).collect::<Vec<_>>(), ["mean x 1.2", "peak minute", "p95 x 1.3", "cheapest that passed"]);
     if let Some(cheaper) = &one.next_cheaper {
         assert!(!cheaper.reason.is_empty() && cheaper.result.periods == chosen.periods);
     }
@@ -183,6 +185,12 @@ fn a_recommendation_is_whole_and_repeats() {
     assert!(!one.timeline.points.is_empty() && one.timeline.points.len() <= 400);
     let due: u32 = one.timeline.points.iter().map(|p| p.due).sum();
     assert!(due > 500, "{due}");
+    // The worst periods, in order of how bad they were.
+    assert_eq!(one.next_worst.len(), 4);
+    let missed = |t: &Timeline| t.points.iter().map(|p| f64::from(p.missed)).sum::<f64>() / t.points.iter().map(|p| f64::from(p.due)).sum::<f64>();
+    let shares: Vec<f64> = std::iter::once(&one.timeline).chain(&one.next_worst).map(missed).collect();
+    assert!(shares.windows(2).all(|w| w[0] >= w[1] - 1e-12), "{shares:?}");
+    assert!(one.sensitivity.is_none() && one.break_even.is_none());
     assert_eq!(one.create_body["config"]["served_entities"][0]["min_provisioned_throughput"], 1500 * chosen.min_chunks);
     assert!(one.assumptions.iter().any(|a| a.what == "scale-up delay"));
     assert!(one.warnings.iter().any(|w| w.code == "demand-short"));
@@ -217,7 +225,8 @@ fn a_plan_that_cannot_be_made_is_refused_with_a_reason() {
     assert!(matches!(refused(&|s| s.slo.ttft.clear()), Error::NoObjective));
     assert!(matches!(refused(&|s| plan_of(s).promise.periods = Share(1.0)), Error::NotCertifiable { .. }));
     assert!(matches!(refused(&|s| plan_of(s).chunk.size = TokenRate(0.0)), Error::Range { key: "chunk.size", .. }));
-    assert!(matches!(refused(&|s| plan_of(s).price.next.currency = "EUR".to_owned()), Error::Currencies { .. }));
+    assert!(matches!(refused(&|s| plan_of(s).price.next = "24 EUR/h".parse().ok()), Error::Price(_)));
+    assert!(matches!(refused(&|s| plan_of(s).price = Price::default()), Error::Price(_)));
     assert!(matches!(refused(&|s| s.workload.lengths = Lengths::Empirical { trace: None }), Error::Demand(_)));
     let nothing = |s: &mut Scenario| plan_of(s).period = TimeSpan::millis(1);
     assert!(matches!(refused(&nothing), Error::NoDemand { .. }));

@@ -230,6 +230,9 @@ fn empty_documents_render() {
     plan.naive.clear();
     plan.next_cheaper = None;
     plan.timeline.points.clear();
+    plan.next_worst.clear();
+    plan.sensitivity = None;
+    plan.break_even = None;
     plan.headroom.clear();
     plan.sentence = "No size up to 32 chunks keeps the promise.".into();
     let page = plan_page(&plan, &PlanExtras::default());

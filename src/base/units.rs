@@ -275,6 +275,40 @@ impl fmt::Display for HourlyPrice {
 }
 quantity_as_text!(HourlyPrice);
 
+/// A price of tokens as text: `0.50 USD/Mtok`, an amount for a million tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenPrice {
+    /// Amount for a million tokens, in the currency.
+    pub per_million: f64,
+    /// Three letters, ISO 4217.
+    pub currency: String,
+}
+
+impl Quantity for TokenPrice {
+    const FORMAT: &'static str = "plimsoll-token-price";
+    const WHAT: &'static str = "a price of tokens";
+    const EXPECTED: &'static str = "an amount, a currency and \"/Mtok\" (a million tokens), e.g. \"0.50 USD/Mtok\"";
+    const PATTERN: &'static str = r"^\s*[0-9][0-9_.eE]*\s*[A-Z]{3}\s*/\s*Mtok\s*$";
+}
+
+impl FromStr for TokenPrice {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (per_million, unit) = number_and_unit(text).ok_or_else(|| Self::refuse(text))?;
+        let (currency, per) = unit.split_once('/').ok_or_else(|| Self::refuse(text))?;
+        let currency = currency.trim();
+        let iso = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
+        if iso && per.trim() == "Mtok" { Ok(Self { per_million, currency: currency.to_owned() }) } else { Err(Self::refuse(text)) }
+    }
+}
+
+impl fmt::Display for TokenPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/Mtok", self.per_million, self.currency)
+    }
+}
+quantity_as_text!(TokenPrice);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +349,8 @@ mod tests {
         assert_eq!("30/min".parse::<Rate>().unwrap(), Rate(0.5));
         assert_eq!("1_580 tok/s".parse::<TokenRate>().unwrap(), TokenRate(1580.0));
         assert_eq!("24 USD/h".parse::<HourlyPrice>().unwrap().amount, 24.0);
+        assert_eq!("0.5 USD/Mtok".parse::<TokenPrice>().unwrap().to_string(), "0.5 USD/Mtok");
+        assert!("0.5 USD/tok".parse::<TokenPrice>().is_err());
     }
 
     #[test]

@@ -322,6 +322,9 @@ pub struct PlanArgs {
     /// Takes the endpoint's model, with its uncertainty, from a model.json that `fit` or `plan` wrote.
     #[arg(long, value_name = "MODEL", conflicts_with = "from")]
     pub model: Option<PathBuf>,
+    /// Skips the comparisons with other inputs (growth, lengths, delay, speed), which take about half as long as the search.
+    #[arg(long)]
+    pub quick: bool,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &DemoArgs, printer: Printer) -> Outcome {
     let model = model::fit_to(&experiment, runs)?;
 
     printer.talk("4/5 planning a day of demand with slow autoscaling");
-    let recommendation = plan::recommend(&experiment, &model, &ready.recordings.plan, printer)?;
+    let recommendation = plan::recommend(&experiment, &model, &ready.recordings.plan, plan::Comparisons::Made, printer)?;
     drop(ready);
     if recommendation.chosen.is_none() || signals.stopped().is_some() {
         plan::write(&folder, &recommendation, &model, &Extras::default(), printer)?;

@@ -4,40 +4,57 @@ use super::args::{Format, PlanArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::model::{self, Model};
 use super::printer::Printer;
-use super::{files, load, progress, results, scenario};
+use super::{files, load, progress, purchase, results, scenario};
 use crate::base::rng::Seed;
 use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
-use crate::planner::{self, PlanProgress};
+use crate::planner::{self, PlanProgress, cost, sensitivity};
+use crate::report as render;
 use crate::report::html::PlanExtras;
-use crate::report::{self as render, FitRow};
 use crate::scenario::experiment::Experiment;
 use crate::workload::schedule::Material;
 use std::path::Path;
 
 /// Plans.
 pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
-    let experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
+    let mut experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
     if experiment.scenario.plan.is_none() {
         return Err(Failure::new(Exit::Usage, format!("{}: there is no [plan]", args.scenario.scenario.display()))
             .with_hint("scenarios/diurnal-plan.toml shows one: demand, chunk, price, promise"));
     }
+    purchase::fill_in(&mut experiment)?;
     let recordings = scenario::material(&experiment, printer)?;
     let model = match &args.model {
         Some(path) => Model::read(path)?,
         None if args.from.is_empty() => Model::assumed(&experiment),
         None => model::from_runs(&experiment, &args.from, printer)?,
     };
-    let recommendation = recommend(&experiment, &model, &recordings.plan, printer)?;
+    let depth = if args.quick { Comparisons::Skipped } else { Comparisons::Made };
+    let recommendation = recommend(&experiment, &model, &recordings.plan, depth, printer)?;
     let folder = results::new_folder(&args.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
     write(&folder, &recommendation, &model, &Extras::default(), printer)?;
     print(&recommendation, printer)?;
     Ok(verdict(&recommendation))
 }
 
-/// Searches, with progress.
-pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Material, printer: Printer) -> Result<Recommendation, Failure> {
+/// Whether the plan is compared with what it would be for other inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparisons {
+    /// It is.
+    Made,
+    /// It is not, to save time.
+    Skipped,
+}
+
+/// Searches, with progress; says when the price is old.
+pub(crate) fn recommend(
+    experiment: &Experiment,
+    model: &Model,
+    material: &Material,
+    comparisons: Comparisons,
+    printer: Printer,
+) -> Result<Recommendation, Failure> {
     let bar = progress::of_steps(printer, "plan");
     let mut told = 0;
     let mut show = |p: PlanProgress| {
@@ -52,9 +69,16 @@ pub(crate) fn recommend(experiment: &Experiment, model: &Model, material: &Mater
         Some(fitted) => planner::Model::fitted(fitted, model.source),
         None => planner::Model::exact(&model.spec, model.source),
     };
-    let found = planner::recommend_under(experiment, &law, material, &mut show);
+    let found = planner::recommend_under(experiment, &law, material, &mut show).and_then(|mut plan| {
+        if comparisons == Comparisons::Made {
+            sensitivity::compare(experiment, &model.spec, material, &mut plan, &mut show)?;
+        }
+        Ok(plan)
+    });
     bar.finish_and_clear();
-    found.map_err(|e| Failure::from_error(Exit::Usage, &e))
+    let mut plan = found.map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    plan.warnings.extend(cost::age_warning(&plan.prices, &load::now_utc()));
+    Ok(plan)
 }
 
 /// What a plan's page shows beside the plan.

@@ -4,13 +4,17 @@ use super::capacity::Capacity;
 use super::demand::Demand;
 use super::explain::{grouped, percent};
 use super::recommendation::Assumption;
+use super::units;
 use super::world::World;
 use crate::base::diag::{Severity, Warning};
 use crate::base::time::Nanos;
+use crate::base::units::HourlyPrice;
 use crate::scenario::endpoint::{Lag, ScaleMetric};
 use crate::scenario::load::Arrivals;
 use crate::scenario::plan::{DemandSource, Provenance};
+use crate::scenario::price::Price;
 use crate::scenario::slo::Slo;
+use crate::scenario::unit::UnitProfile;
 use crate::scenario::workload::Lengths;
 
 /// Every input, in the order in which a reader doubts them.
@@ -20,7 +24,7 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     let mut list = Vec::new();
     let mut add = |what: &str, value: String, source| list.push(Assumption { what: what.to_owned(), value, source });
     add("size of a chunk", format!("{} tokens/s", grouped(plan.chunk.size.0)), plan.chunk.source);
-    add("price", format!("first chunk {}, every further one {}", plan.price.first, plan.price.next), plan.price.source);
+    add("price", price(&plan.price), plan.price.source.unwrap_or(Provenance::Assumed));
     add("scale-up delay", lag(&plan.autoscaler.lag), plan.autoscaler_source);
     add("autoscaler", autoscaler(world), plan.autoscaler_source);
     add("scale-ups that fail", percent(plan.autoscaler.failure.0), plan.autoscaler_source);
@@ -55,6 +59,35 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     add("limits of a chunk", limits, Provenance::Assumed);
     add("a good request", good_request(slo, world), Provenance::Assumed);
     list
+}
+
+/// Every input of a plan in metered units.
+#[must_use]
+pub fn of_units(world: &World<'_>, slo: &Slo, demand: &Demand, profile: &UnitProfile, model: Provenance) -> Vec<Assumption> {
+    let mut list = vec![
+        Assumption { what: format!("what a {} carries", profile.name), value: units::load_words(&profile.load), source: profile.source },
+        Assumption { what: "above it".to_owned(), value: units::overflow_words(&profile.overflow), source: profile.source },
+        Assumption {
+            what: "how it is sold".to_owned(),
+            value: format!("{} at least, in steps of {}; {}, as of {}", profile.minimum, profile.increment, profile.reference, profile.as_of),
+            source: profile.source,
+        },
+    ];
+    let scaling = ["size of a chunk", "scale-up delay", "autoscaler", "scale-ups that fail", "limits of a chunk"];
+    list.extend(self::list(world, slo, demand, model).into_iter().filter(|a| !scaling.contains(&a.what.as_str())));
+    let alone = "as if alone on the endpoint, whatever the use of the units".to_owned();
+    list.push(Assumption { what: "latency of a request that is let in".to_owned(), value: alone, source: Provenance::Assumed });
+    list
+}
+
+fn price(price: &Price) -> String {
+    let of = |p: &Option<HourlyPrice>| p.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let mut text = format!("first chunk {}, every further one {}", of(&price.first), of(&price.next));
+    if let Some(tokens) = &price.pay_per_token {
+        text = format!("{text}; by the token {} in and {} out", tokens.input, tokens.output);
+    }
+    let place = [&price.sku, &price.region, &price.as_of].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if place.is_empty() { text } else { format!("{text} ({place})") }
 }
 
 fn good_request(slo: &Slo, world: &World<'_>) -> String {
@@ -101,14 +134,16 @@ fn mean_lengths(demand: &Demand) -> (f64, f64) {
     (sum(|l| l.input) / count, sum(|l| l.output) / count)
 }
 
+fn warning(severity: Severity, code: &str, message: String, hint: &str) -> Warning {
+    Warning { severity, code: code.to_owned(), message, limit: String::new(), hint: hint.to_owned() }
+}
+
 /// Reasons to doubt, before the answer is known.
 #[must_use]
 pub fn doubts(world: &World<'_>, slo: &Slo, demand: &Demand, capacity: &Capacity) -> Vec<Warning> {
     let plan = world.plan;
     let mut warnings = Vec::new();
-    let mut warn = |severity, code: &str, message: String, hint: &str| {
-        warnings.push(Warning { severity, code: code.to_owned(), message, limit: String::new(), hint: hint.to_owned() });
-    };
+    let mut warn = |severity, code: &str, message: String, hint: &str| warnings.push(warning(severity, code, message, hint));
     let promised = plan.promise.requests.0;
     if capacity.tok_s <= 0.0 {
         let message =
@@ -132,6 +167,17 @@ pub fn doubts(world: &World<'_>, slo: &Slo, demand: &Demand, capacity: &Capacity
             "the autoscaler tracks the advertised size: check the chunk size, the step law and the lengths",
         );
     }
+    warnings.extend(doubts_of_demand(world, slo, demand));
+    warnings
+}
+
+/// Those about the demand and the objectives alone.
+#[must_use]
+pub fn doubts_of_demand(world: &World<'_>, slo: &Slo, demand: &Demand) -> Vec<Warning> {
+    let plan = world.plan;
+    let promised = plan.promise.requests.0;
+    let mut warnings = Vec::new();
+    let mut warn = |severity, code: &str, message: String, hint: &str| warnings.push(warning(severity, code, message, hint));
     if plan.period.as_secs_f64() < 7.0 * 86_400.0 {
         let message = format!("the demand describes {}, less than 7 days", plan.period.nanos());
         warn(Severity::Note, "demand-short", message, "weekdays and weekends differ: set plan.day_sigma, or plan over a week");

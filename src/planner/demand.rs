@@ -52,7 +52,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
     let bin_s = (period_s / 1440.0).clamp(1.0, 60.0).min(period_s.max(1e-3));
     let mut demand = Demand { bin_s, lowest_chunks: u32::MAX, ..Demand::default() };
     let mut seen = 0_u64;
-    let mut tokens = 0.0;
+    let (mut tokens, mut input_tokens) = (0.0, 0.0);
     let mut draw = world.seed.stream("plan-sample");
     for period in 0..periods.max(1) {
         let mut schedule = world.period(Seeds::Search, period)?.into_main();
@@ -69,6 +69,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
             bins[index(at / bin_s, 0.0).min(last)] += size / bin_s;
             works[index(at / period_s * PARTS as f64, 0.0).min(PARTS - 1)].push(least_work_s(law, &arrival));
             tokens += size;
+            input_tokens += f64::from(arrival.input_tokens);
             seen += 1;
             keep(&mut demand.sample, seen, &arrival, &mut draw);
         }
@@ -86,6 +87,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
     demand.facts = DemandFacts {
         mean_requests_s: seen as f64 / looked_s,
         mean_tok_s: tokens / looked_s,
+        mean_input_tok_s: input_tokens / looked_s,
         peak_minute_tok_s: minutes.last().copied().unwrap_or(0.0),
         growth_in_lag_p99: growth_p99(&demand.bins, bin_s, world.plan.autoscaler.window.as_secs_f64(), lag_s),
         effective_lag_s: lag_s,

@@ -79,6 +79,7 @@ pub fn candidate(rules: &Rules, size: Size, periods: &[PeriodOutcome]) -> Candid
         periods: seen,
         kept_lower_bound: bound,
         keeps_promise: seen > 0 && bound >= rules.periods,
+        certified: false,
         misses: misses(periods),
     }
 }
@@ -212,7 +213,7 @@ pub fn sentence(answer: &Answer<'_>) -> String {
 /// The over-provisioned part of the sentence.
 fn over(answer: &Answer<'_>) -> String {
     let of = |cause: &str| answer.headroom.iter().find(|p| p.cause == cause).map_or(0.0, |p| p.chunks);
-    let extra: f64 = ["lag", "burst", "failure"].map(of).iter().sum();
+    let extra: f64 = ["lag", "burst", "failure", "uncertainty"].map(of).iter().sum();
     if extra < 0.05 {
         return String::new();
     }
@@ -220,6 +221,7 @@ fn over(answer: &Answer<'_>) -> String {
         ("lag", format!("because a new chunk takes {} to serve", Nanos::from_secs_f64(answer.lag_s))),
         ("burst", "for bursts".to_owned()),
         ("failure", "for scale-ups that fail".to_owned()),
+        ("uncertainty", "for what is not known exactly".to_owned()),
     ]
     .into_iter()
     .filter(|(cause, _)| of(cause) >= 0.05)

@@ -1,7 +1,8 @@
-//! Rules of thumb beside the answer: mean x 1.2, the peak minute, p95 x 1.3; each judged by the same simulation.
+//! Rules of thumb beside the answer: mean x 1.2, the peak minute, p95 x 1.3, the cheapest that passed the search; each judged by fresh periods.
 
 use super::demand::Demand;
-use super::search::Size;
+use super::search::{PeriodOutcome, Rules, Size, mean_cost};
+use std::collections::BTreeMap;
 
 /// A rule of thumb and the fixed size that it buys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,18 @@ pub fn rules(demand: &Demand, chunk_tok_s: f64) -> [Thumb; 3] {
     ]
 }
 
+/// What one would buy without certification: the cheapest size whose share of kept periods in the search is the one promised. `None`: none is.
+#[must_use]
+pub fn cheapest_that_passed(rules: &Rules, looked: &BTreeMap<Size, Vec<PeriodOutcome>>) -> Option<Thumb> {
+    let passed = |periods: &[PeriodOutcome]| {
+        let kept = periods.len() - (rules.failures(periods) as usize).min(periods.len());
+        2 * periods.len() >= rules.search_periods.max(1) as usize && kept as f64 >= rules.periods * periods.len() as f64
+    };
+    let passing = looked.iter().filter(|(_, periods)| passed(periods));
+    let cheapest = passing.min_by(|a, b| mean_cost(a.1).total_cmp(&mean_cost(b.1)).then(a.0.cmp(b.0)))?;
+    Some(Thumb { rule: "cheapest that passed", size: *cheapest.0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +51,15 @@ mod tests {
         let demand = Demand { facts, p95_minute_tok_s: 3000.0, ..Demand::default() };
         assert_eq!(rules(&demand, 1580.0).map(|t| t.size.max), [2, 4, 3]);
         assert_eq!(rules(&Demand::default(), 1580.0).map(|t| t.size.min), [1, 1, 1]);
+    }
+
+    #[test]
+    fn the_cheapest_that_passed_needs_the_promised_share_and_no_more() {
+        let rules = Rules { periods: 0.75, ..crate::planner::tests::rules(8) };
+        let period = |good, cost_per_hour| PeriodOutcome { total: 100, good, cost_per_hour, ..PeriodOutcome::default() };
+        let of = |bad: usize, cost: f64| (0..4).map(|i| period(if i < bad { 0 } else { 100 }, cost)).collect::<Vec<_>>();
+        let looked = [(Size::fixed(1), of(2, 1.0)), (Size::fixed(2), of(1, 2.0)), (Size::fixed(3), of(0, 3.0)), (Size::fixed(4), Vec::new())].into();
+        assert_eq!(cheapest_that_passed(&rules, &looked), Some(Thumb { rule: "cheapest that passed", size: Size::fixed(2) }));
+        assert_eq!(cheapest_that_passed(&rules, &BTreeMap::new()), None);
     }
 }

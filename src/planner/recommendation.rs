@@ -35,10 +35,16 @@ pub struct Recommendation {
     pub demand: DemandFacts,
     /// The over-provisioned part, by cause.
     pub headroom: Vec<HeadroomPart>,
-    /// What would do if capacity followed demand at once: mean chunks needed and its cost, a lower bound.
-    pub clairvoyant: Baseline,
+    /// What would do if capacity followed demand at once, and what the delay costs on top of it.
+    pub clairvoyant: Clairvoyant,
     /// The binding constraint in one sentence.
     pub binding: String,
+    /// The price of capacity, with its date.
+    pub prices: PriceFacts,
+    /// Against paying by the token. `None`: its price is not known.
+    pub break_even: Option<BreakEven>,
+    /// The unit that capacity is bought in, when it is not a chunk of tokens per second.
+    pub unit: Option<UnitFacts>,
     /// The next cheaper candidate and why it fails.
     pub next_cheaper: Option<Rejected>,
     /// Rules of thumb beside the answer.
@@ -47,6 +53,10 @@ pub struct Recommendation {
     pub frontier: Vec<CandidateResult>,
     /// One period, the worst of the certified ones, replayed.
     pub timeline: Timeline,
+    /// The next worst ones, four at most.
+    pub next_worst: Vec<Timeline>,
+    /// What would change with other inputs. `None`: not looked at (`--quick`).
+    pub sensitivity: Option<Sensitivity>,
     /// Every input with its provenance.
     pub assumptions: Vec<Assumption>,
     /// Body of `POST /api/2.0/serving-endpoints`.
@@ -86,6 +96,8 @@ pub struct CandidateResult {
     pub kept_lower_bound: f64,
     /// The promise is kept: the lower bound reaches the share promised; with outer draws, few enough of them are bad (see the certificate).
     pub keeps_promise: bool,
+    /// It passed a certification, on periods that the search never saw. Without it the figures are those of the search, which flatter.
+    pub certified: bool,
     /// Share of requests that missed TTFT, TPOT, E2E; were throttled; timed out; failed.
     pub misses: Misses,
 }
@@ -125,6 +137,8 @@ pub struct DemandFacts {
     pub mean_requests_s: f64,
     /// Input plus output tokens per second, mean.
     pub mean_tok_s: f64,
+    /// Of these, input tokens.
+    pub mean_input_tok_s: f64,
     /// Largest minute.
     pub peak_minute_tok_s: f64,
     /// Growth within one effective lag: the 99th percentile of max demand in (t, t+D] over demand at t.
@@ -136,7 +150,7 @@ pub struct DemandFacts {
 /// A part of the capacity bought beyond the mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeadroomPart {
-    /// `lag`, `burst`, `failure`, `base`.
+    /// `base`, `burst`, `failure`, `uncertainty`, `lag`.
     pub cause: String,
     /// Mean chunks paid for this cause.
     pub chunks: f64,
@@ -153,6 +167,138 @@ pub struct Baseline {
     pub mean_chunks: f64,
     /// Cost per hour.
     pub cost_per_hour: f64,
+}
+
+/// What capacity that follows demand at once would cost: no plan can cost less, whatever it knows beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Clairvoyant {
+    /// In any fraction of a chunk: mean of `max(1, demand / effective chunk)`.
+    pub fractional: Baseline,
+    /// In whole chunks: mean of `max(1, ceil(demand / effective chunk))`, minute by minute.
+    pub whole: Baseline,
+    /// What the chosen size costs beyond the fractional bound, a share of that bound: the price of the delay.
+    pub price_of_delay: f64,
+}
+
+/// The price of capacity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PriceFacts {
+    /// First chunk, per hour.
+    pub first_per_hour: f64,
+    /// Every further chunk, per hour.
+    pub next_per_hour: f64,
+    /// How it is known.
+    pub source: Provenance,
+    /// The day on which it was right.
+    pub as_of: Option<String>,
+    /// Where it holds.
+    pub region: Option<String>,
+    /// Entry of the price file.
+    pub sku: Option<String>,
+    /// A million input tokens, paid by the token.
+    pub input_per_million: Option<f64>,
+    /// A million output tokens, paid by the token.
+    pub output_per_million: Option<f64>,
+}
+
+/// Provisioned throughput against paying by the token, for this demand and this mix of lengths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BreakEven {
+    /// This demand by the token, per hour.
+    pub by_token_per_hour: f64,
+    /// This demand on the chosen size, per hour.
+    pub provisioned_per_hour: f64,
+    /// A million tokens of this mix by the token.
+    pub mixed_per_million: f64,
+    /// A million tokens on the chosen size, at this demand.
+    pub provisioned_per_million: f64,
+    /// A million tokens on a further chunk that is used to the last token.
+    pub full_chunk_per_million: f64,
+    /// Mean demand, input plus output tokens per second.
+    pub demand_tok_s: f64,
+    /// Lowest demand from which capacity without any head-room is not dearer than tokens. `None`: none is.
+    pub break_even_tok_s: Option<f64>,
+    /// Demand that the chosen size would have to carry to be as cheap as tokens. `None`: tokens cost nothing.
+    pub same_size_tok_s: Option<f64>,
+    /// Whether the chosen size is cheaper.
+    pub is_provisioned_cheaper: bool,
+    /// All of it in a sentence.
+    pub verdict: String,
+}
+
+/// The unit that capacity is bought in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnitFacts {
+    /// Its name: `PTU`, `GSU`, `model unit`.
+    pub name: String,
+    /// Who sells it, and what.
+    pub offer: String,
+    /// How much of it a request takes, in words.
+    pub load: String,
+    /// What happens above it, in words.
+    pub overflow: String,
+    /// Fewest that can be bought.
+    pub minimum: u32,
+    /// Step in which more can be bought.
+    pub increment: u32,
+    /// How it is known.
+    pub source: Provenance,
+    /// Where it is written.
+    pub reference: String,
+    /// The day on which that was so.
+    pub as_of: String,
+}
+
+/// What would change with other inputs: comparisons on common random numbers at modest depth, not certified.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sensitivity {
+    /// Periods that each size was looked at.
+    pub periods: u32,
+    /// The plan at the same depth and without uncertainty: what the others are compared with.
+    pub base: Option<Sized>,
+    /// One input changed at a time, those that move the cost most first.
+    pub inputs: Vec<Swing>,
+    /// The plan if every scale-up took the median of its delay, and if every one took its 95th percentile.
+    pub lags: Vec<WhatIf>,
+    /// What one minute less of mean scale-up delay would save. `None`: the delay is shorter than that.
+    pub minute_less: Option<WhatIf>,
+    /// The chosen size with one chunk more, at the minimum and at the maximum, on the periods that certified it.
+    pub chunk_more: Vec<Rejected>,
+}
+
+/// A size and what it pays, at the depth of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sized {
+    /// Chunks at least.
+    pub min_chunks: u32,
+    /// Chunks at most.
+    pub max_chunks: u32,
+    /// Mean number of chunks paid for.
+    pub mean_chunks: f64,
+    /// Mean cost per hour.
+    pub cost_per_hour: f64,
+}
+
+/// The plan with one input changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WhatIf {
+    /// What was changed, and to what.
+    pub change: String,
+    /// The cheapest size found near the plan. `None`: no size up to `max_chunks` would do.
+    pub size: Option<Sized>,
+    /// Its cost per hour less that of the base; zero without either.
+    pub cost_change: f64,
+}
+
+/// An input changed both ways.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Swing {
+    /// The input.
+    pub input: String,
+    /// With less of it.
+    pub less: WhatIf,
+    /// With more of it.
+    pub more: WhatIf,
 }
 
 /// A candidate that was not chosen.

@@ -1,5 +1,6 @@
 //! Why there is no recommendation: plans that cannot be made, and promises that the data cannot support.
 
+use super::cost;
 use super::explain;
 use crate::base::time::Nanos;
 use crate::scenario::load::Arrivals;
@@ -15,14 +16,12 @@ pub enum Error {
     /// Nothing to keep.
     #[error("the scenario has no objective; expected a bound in [slo], for example `ttft = {{ p95 = \"800ms\" }}`: without one, every size will do")]
     NoObjective,
-    /// Two currencies.
-    #[error("plan.price: the first chunk is in {first} and the next ones in {next}; expected one currency")]
-    Currencies {
-        /// Of the first chunk.
-        first: String,
-        /// Of the next ones.
-        next: String,
-    },
+    /// No price, or two currencies.
+    #[error(transparent)]
+    Price(#[from] cost::Error),
+    /// A unit whose profile nobody read.
+    #[error("plan.unit: there is no profile; expected `file` or `profile`")]
+    NoUnit,
     /// The demand cannot be drawn.
     #[error("plan.demand: {0}")]
     Demand(#[from] schedule::Error),

@@ -58,7 +58,7 @@ impl Survey {
     }
 }
 
-fn not_certifiable(rules: &Rules, plan: &Plan) -> Error {
+pub(super) fn not_certifiable(rules: &Rules, plan: &Plan) -> Error {
     let Promise { periods, confidence, .. } = plan.promise;
     let risk = 1.0 - confidence.0;
     if rules.draws > 1 && risk > 0.0 && 1.0 / (f64::from(rules.draws) + 1.0) >= risk {
@@ -71,7 +71,7 @@ fn not_certifiable(rules: &Rules, plan: &Plan) -> Error {
 
 /// Shares the budget: enough periods in the search to tell good from bad, and enough in certification that a size that is good enough is not
 /// refused for a few bad days. `plan.search` overrides both.
-fn budget(rules: &mut Rules, plan: &Plan, requests_per_period: f64) {
+pub(super) fn budget(rules: &mut Rules, plan: &Plan, requests_per_period: f64) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let affordable = |share: f64, candidates: f64| (share * BUDGET / (candidates * requests_per_period.max(1.0))) as u32;
     rules.certify_periods = affordable(0.4, 4.0).clamp(1, bar::MOST_PERIODS);

@@ -6,6 +6,7 @@ pub mod figures;
 pub mod ink;
 mod plan_figures;
 mod probe_figure;
+mod reason_figures;
 mod render;
 mod restyle;
 mod sweep_figures;
@@ -13,8 +14,9 @@ mod sweep_figures;
 pub use axis::{Axis, Scale};
 pub use capacity_figure::capacity;
 pub use ink::{Ink, Key, Marker, Sample};
-pub use plan_figures::{frontier, timeline};
+pub use plan_figures::{frontier, timelines};
 pub use probe_figure::probe;
+pub use reason_figures::{break_even, headroom, tornado};
 pub use sweep_figures::{knee, steps};
 
 /// Points of a line, x and y.

@@ -2,7 +2,9 @@
 
 use super::chart::Table;
 use super::verdict::{self, Standing};
-use super::{Figure, capacity_content, fit_content, plan_content, probe_content, run_content, verify_content, words};
+use super::{
+    Figure, capacity_content, fit_content, money_content, plan_content, probe_content, run_content, sensitivity_content, verify_content, words,
+};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
@@ -104,9 +106,23 @@ pub fn plan(plan: &Recommendation) -> String {
         let _ = write!(out, "\n{}\n", text(&verdict.sentence));
     }
     let _ = write!(out, "\n{}\n", text(&verdict::promise(plan)));
+    for line in [plan_content::certificate(plan), plan_content::limits(plan)].iter().filter(|l| !l.is_empty()) {
+        let _ = write!(out, "\n{}\n", text(line));
+    }
     figures(&mut out, &plan_content::figures(plan));
     table(&mut out, &plan_content::headroom(plan));
+    let _ = write!(out, "\n{}\n", text(&money_content::prices(plan)));
+    if let Some(found) = &plan.break_even {
+        let _ = write!(out, "\n{}. {}\n", text(&found.verdict), text(&money_content::break_even_note(found)));
+        table(&mut out, &money_content::break_even(found, &plan.currency));
+    }
     table(&mut out, &plan_content::alternatives(plan));
+    if let Some(found) = &plan.sensitivity {
+        let _ = write!(out, "\n{}\n", text(&sensitivity_content::note(found)));
+        table(&mut out, &sensitivity_content::inputs(found, &plan.currency));
+        table(&mut out, &sensitivity_content::lags(found, &plan.currency));
+        table(&mut out, &sensitivity_content::chunk_more(found, &plan.currency));
+    }
     let _ = write!(out, "\n<details><summary>What it rests on</summary>\n");
     table(&mut out, &plan_content::assumptions(plan));
     out.push_str("\n</details>\n");

@@ -19,6 +19,9 @@ pub fn buy(plan: &Recommendation) -> String {
     plan.chosen.as_ref().map_or_else(
         || "No size keeps the promise".to_owned(),
         |c| {
+            if let Some(unit) = &plan.unit {
+                return format!("Buy {} {}", count(u64::from(c.max_chunks)), unit.name);
+            }
             format!(
                 "Buy min {}, max {} chunks of {} tokens/s",
                 count(u64::from(c.min_chunks)),
@@ -32,7 +35,7 @@ pub fn buy(plan: &Recommendation) -> String {
 /// Why, in a sentence that does not repeat what to buy.
 #[must_use]
 pub fn reason(plan: &Recommendation) -> String {
-    let repeats = plan.chosen.is_some() && plan.sentence.to_lowercase().starts_with("buy min");
+    let repeats = plan.chosen.is_some() && plan.sentence.to_lowercase().starts_with("buy ");
     match plan.sentence.split_once(", because ") {
         Some((_, why)) if repeats => format!("Because {why}"),
         _ => plan.sentence.clone(),
@@ -44,17 +47,33 @@ pub fn reason(plan: &Recommendation) -> String {
 pub fn figures(plan: &Recommendation) -> Vec<Figure> {
     let d = &plan.demand;
     let mut all = Vec::new();
-    if let Some(c) = &plan.chosen {
+    if let (Some(c), Some(unit)) = (&plan.chosen, &plan.unit) {
+        all.push(Figure::single(
+            "Capacity",
+            format!("{} {}", count(u64::from(c.max_chunks)), unit.name),
+            format!("{}: {} at least, in steps of {}", unit.offer, count(u64::from(unit.minimum)), count(u64::from(unit.increment))),
+        ));
+    } else if let Some(c) = &plan.chosen {
         let throughput = |chunks: u32| format!("{} tok/s", real(f64::from(chunks) * plan.chunk_tok_s));
         all.push(Figure {
             name: "Provisioned throughput".to_owned(),
             values: vec![("min".to_owned(), throughput(c.min_chunks)), ("max".to_owned(), throughput(c.max_chunks))],
             note: format!("{} chunks; mean paid {}", size(c), real(c.mean_chunks)),
         });
+    }
+    if let Some(c) = &plan.chosen {
         all.push(Figure::single(
             "Cost",
             format!("{}/h", money(c.cost_per_hour, &plan.currency)),
             format!("{} in 30 days", money(c.cost_per_hour * 720.0, &plan.currency)),
+        ));
+        all.push(Figure::single(
+            "Price of the delay",
+            format!("+{}", ratio(plan.clairvoyant.price_of_delay.max(0.0), 1.0)),
+            format!(
+                "above {}/h, what capacity that follows demand at once would cost",
+                money(plan.clairvoyant.fractional.cost_per_hour, &plan.currency)
+            ),
         ));
         all.push(Figure::single(
             "Good requests",
@@ -72,11 +91,14 @@ pub fn figures(plan: &Recommendation) -> Vec<Figure> {
             ),
         ));
     }
-    all.push(Figure::single(
-        "One chunk serves",
-        format!("{} tok/s", real(plan.effective_chunk_tok_s)),
-        format!("within the objectives, for this mix of lengths; sold as {} tok/s", real(plan.chunk_tok_s)),
-    ));
+    match &plan.unit {
+        Some(unit) => all.push(Figure::single(
+            &format!("One {} carries", unit.name),
+            format!("{} tok/s", real(plan.effective_chunk_tok_s)),
+            format!("of this mix of lengths; {}; {}", unit.load, unit.overflow),
+        )),
+        None => all.push(chunk(plan)),
+    }
     all.push(Figure {
         name: "Demand".to_owned(),
         values: vec![
@@ -85,8 +107,28 @@ pub fn figures(plan: &Recommendation) -> Vec<Figure> {
         ],
         note: format!("{} requests/s, mean", real(d.mean_requests_s)),
     });
-    all.push(Figure::single("Effective lag", span(d.effective_lag_s), format!("demand grows up to {}x in it (p99)", real(d.growth_in_lag_p99))));
+    if plan.unit.is_none() {
+        all.push(Figure::single("Effective lag", span(d.effective_lag_s), format!("demand grows up to {}x in it (p99)", real(d.growth_in_lag_p99))));
+    }
     all
+}
+
+/// What a chunk really serves.
+fn chunk(plan: &Recommendation) -> Figure {
+    Figure::single(
+        "One chunk serves",
+        format!("{} tok/s", real(plan.effective_chunk_tok_s)),
+        format!(
+            "within the objectives, for this mix of lengths: {} of the {} tok/s it is sold as",
+            ratio(plan.effective_chunk_tok_s, plan.chunk_tok_s),
+            real(plan.chunk_tok_s)
+        ),
+    )
+}
+
+/// A part of a whole in per cent; may be more than all of it.
+fn ratio(part: f64, whole: f64) -> String {
+    if whole > 0.0 { format!("{}%", real(part / whole * 100.0)) } else { "n/a".to_owned() }
 }
 
 /// The capacity paid for, by cause, with its sum.
@@ -109,14 +151,18 @@ pub fn headroom(plan: &Recommendation) -> Table {
         table.rows.push(vec!["Together".to_owned(), real(chunks), money(total, &plan.currency), part(total), String::new()]);
     }
     let c = &plan.clairvoyant;
-    let reason = "If capacity followed demand at once: a lower bound that no autoscaler reaches.".to_owned();
-    table.rows.push(vec![
-        "For comparison: no lag at all".to_owned(),
-        real(c.mean_chunks),
-        money(c.cost_per_hour, &plan.currency),
-        part(c.cost_per_hour),
-        reason,
-    ]);
+    for (name, least, reason) in [
+        ("For comparison: no delay at all", &c.fractional, "If capacity followed demand at once, in any fraction of a chunk: no plan can cost less."),
+        ("The same in whole chunks", &c.whole, "Rounded up minute by minute, at the demand of the survey."),
+    ] {
+        table.rows.push(vec![
+            name.to_owned(),
+            real(least.mean_chunks),
+            money(least.cost_per_hour, &plan.currency),
+            part(least.cost_per_hour),
+            reason.to_owned(),
+        ]);
+    }
     table
 }
 
@@ -140,6 +186,43 @@ pub fn alternatives(plan: &Recommendation) -> Table {
     }
     for r in plan.next_cheaper.iter().chain(&plan.naive) {
         table.rows.push(row(&r.rule, &r.result, &r.reason));
+    }
+    table
+}
+
+/// How the promise was shown: outer draws, periods of each, and the risk that it is wrong. Empty without a certificate.
+#[must_use]
+pub fn certificate(plan: &Recommendation) -> String {
+    let Some(c) = &plan.certificate else { return String::new() };
+    let draws = if c.bar.draws > 1 {
+        format!(
+            "{} of what endpoint and demand may be, {} each, {} found bad and {} allowed",
+            plural(u64::from(c.bar.draws), "draw", "draws"),
+            plural(u64::from(c.bar.depth), "period", "periods"),
+            count(u64::from(c.bad_draws)),
+            count(u64::from(c.bar.bad_draws))
+        )
+    } else {
+        format!("{}, {} may fail", plural(u64::from(c.bar.depth), "fresh period", "fresh periods"), count(u64::from(c.bar.bad_periods)))
+    };
+    format!("Shown on {draws}; the risk that it is wrong is at most {}.", share(c.risk))
+}
+
+/// Which uncertainty decides the size, as a sentence; empty when that was not looked at.
+#[must_use]
+pub fn limits(plan: &Recommendation) -> String {
+    let mut letters = plan.limits.sentence.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    if first.is_empty() { first } else { format!("{first}{}.", letters.as_str().trim_end_matches('.')) }
+}
+
+/// What less uncertainty would save; empty rows when there is none.
+#[must_use]
+pub fn without(plan: &Recommendation) -> Table {
+    let mut table = Table::new(&["If it were away", "Chunks", "Saved per hour"]);
+    for w in &plan.limits.without {
+        let size = if w.min_chunks == w.max_chunks { format!("{} fixed", w.min_chunks) } else { format!("{} to {}", w.min_chunks, w.max_chunks) };
+        table.rows.push(vec![words::binds(w.what).to_owned(), size, money(w.saved_per_hour, &plan.currency)]);
     }
     table
 }

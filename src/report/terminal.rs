@@ -3,7 +3,10 @@
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
-use super::{Figure, FitRow, capacity_content, fit_content, plan_content, probe_content, run_content, verify_content, words};
+use super::{
+    Figure, FitRow, capacity_content, fit_content, money_content, plan_content, probe_content, run_content, sensitivity_content, verify_content,
+    words,
+};
 use crate::base::diag::Warning;
 use crate::measure::document::RunDocument;
 use crate::measure::knee::document::SweepDocument;
@@ -151,12 +154,28 @@ pub fn plan(plan: &Recommendation, paint: Paint) -> String {
         screen.line(&verdict.sentence);
     }
     screen.line(&verdict::promise(plan));
+    screen.line(&plan_content::certificate(plan));
+    screen.line(&plan_content::limits(plan));
     screen.figures(&plan_content::figures(plan));
     screen.heading("Where the money goes");
     screen.table(&plan_content::headroom(plan));
     screen.heading("Why not less, and what rules of thumb say");
     screen.line(&plan.binding);
     screen.table(&plan_content::alternatives(plan));
+    screen.heading("Prices, and paying by the token instead");
+    screen.line(&money_content::prices(plan));
+    if let Some(found) = &plan.break_even {
+        screen.line(&format!("{}.", found.verdict));
+        screen.line(&money_content::break_even_note(found));
+        screen.table(&money_content::break_even(found, &plan.currency));
+    }
+    if let Some(found) = &plan.sensitivity {
+        screen.heading("What if");
+        screen.line(&sensitivity_content::note(found));
+        screen.table(&sensitivity_content::inputs(found, &plan.currency));
+        screen.table(&sensitivity_content::lags(found, &plan.currency));
+        screen.table(&sensitivity_content::chunk_more(found, &plan.currency));
+    }
     screen.heading("What it rests on");
     screen.table(&plan_content::assumptions(plan));
     screen.warnings(&plan.warnings);

@@ -1,6 +1,7 @@
 //! Plain words for what has a stable name: outcomes, notes, causes of head-room, provenance, and the glossary.
 
 use crate::base::diag::Severity;
+use crate::planner::limits::Binds;
 use crate::scenario::plan::Provenance;
 
 /// What an outcome means. Unknown names are returned as they are.
@@ -54,7 +55,19 @@ pub fn cause(name: &str) -> &str {
         "lag" => "slow scaling (over-provisioned)",
         "burst" => "bursts (over-provisioned)",
         "failure" => "failed scale-ups (over-provisioned)",
+        "uncertainty" => "what is not known exactly (over-provisioned)",
         other => other,
+    }
+}
+
+/// What an uncertainty is about.
+#[must_use]
+pub fn binds(what: Binds) -> &'static str {
+    match what {
+        Binds::Nothing => "nothing",
+        Binds::Simulation => "more simulated periods",
+        Binds::Endpoint => "what is not known of the endpoint",
+        Binds::Demand => "what is not known of the demand",
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::endpoint::Autoscaler;
 use super::load::Arrivals;
-use crate::base::units::{HourlyPrice, Rate, Share, TimeSpan, TokenRate};
+use super::price::Price;
+use super::unit::Unit;
+use crate::base::units::{Rate, Share, TimeSpan, TokenRate};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -36,8 +38,12 @@ pub struct Plan {
     /// What is not known of the level of demand: its relative standard error. Plans then hold over a lognormal level of that width.
     #[serde(default)]
     pub demand_error: Share,
-    /// One chunk of provisioned throughput.
+    /// One chunk of provisioned throughput; needed unless `unit` says what capacity is bought in.
+    #[serde(default)]
     pub chunk: Chunk,
+    /// What capacity is bought in, when it is not a chunk: PTU, GSU, model units, a measured surface. The number of units is fixed.
+    #[serde(default)]
+    pub unit: Option<Unit>,
     /// How the endpoint scales between min and max.
     #[serde(default)]
     pub autoscaler: Autoscaler,
@@ -227,16 +233,10 @@ pub struct Chunk {
     pub source: Provenance,
 }
 
-/// Price of capacity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// The first chunk.
-    pub first: HourlyPrice,
-    /// Every further chunk.
-    pub next: HourlyPrice,
-    /// Where the price comes from.
-    pub source: Provenance,
+impl Default for Chunk {
+    fn default() -> Self {
+        Self { size: TokenRate(0.0), source: Provenance::Assumed }
+    }
 }
 
 /// With `confidence`, at least the share `periods` of periods has at least the share `requests` of its requests good (by `[slo]`).

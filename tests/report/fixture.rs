@@ -7,8 +7,11 @@ use plimsoll::base::time::Nanos;
 use plimsoll::measure::document::RunDocument;
 use plimsoll::measure::recorder::{Expectations, Recorder};
 use plimsoll::measure::summary::ClientFacts;
+use plimsoll::planner::bar::Bar;
+use plimsoll::planner::limits::{Binds, Certificate, Limits, Without};
 use plimsoll::planner::recommendation::{
-    Assumption, Baseline, CandidateResult, DemandFacts, Effort, HeadroomPart, Misses, PromiseText, Recommendation, Rejected, Timeline, TimelinePoint,
+    Assumption, Baseline, BreakEven, CandidateResult, Clairvoyant, DemandFacts, Effort, HeadroomPart, Misses, PriceFacts, PromiseText,
+    Recommendation, Rejected, Sensitivity, Sized, Swing, Timeline, TimelinePoint, WhatIf,
 };
 use plimsoll::record::manifest::{EndpointIdentity, HostFacts, Manifest};
 use plimsoll::record::outcome::Outcome;
@@ -166,6 +169,7 @@ fn candidate(min: u32, max: u32, cost: f64, good: f64, kept: u32, bound: f64) ->
         periods: 60,
         kept_lower_bound: bound,
         keeps_promise: bound >= 0.9,
+        certified: bound >= 0.95,
         misses: Misses {
             ttft: (1.0 - good) * 0.8,
             tpot: (1.0 - good) * 0.1,
@@ -177,8 +181,8 @@ fn candidate(min: u32, max: u32, cost: f64, good: f64, kept: u32, bound: f64) ->
 }
 
 /// A day with two humps and a burst, under an autoscaler that takes five minutes.
-fn timeline() -> Timeline {
-    let mut stream = Seed(7).stream("timeline");
+fn timeline(seed: u64) -> Timeline {
+    let mut stream = Seed(seed).stream("timeline");
     let (step_s, chunk) = (120.0, 1264.0);
     let (mut ready, mut orders) = (2_u32, Vec::<(usize, u32)>::new());
     let mut points = Vec::new();
@@ -204,11 +208,43 @@ fn timeline() -> Timeline {
         let missed = if demand > f64::from(ready) * chunk { (f64::from(due) * (1.0 - f64::from(ready) * chunk / demand)) as u32 } else { 0 };
         points.push(TimelinePoint { demand_tok_s: demand, ready, pending: orders.iter().map(|o| o.1).sum(), due, missed });
     }
-    Timeline { step_s, period: 17, points }
+    Timeline { step_s, period: 10 + seed as u32, points }
+}
+
+fn sensitivity() -> Sensitivity {
+    let sized = |min_chunks, max_chunks, cost: f64| Sized { min_chunks, max_chunks, mean_chunks: cost / 24.0, cost_per_hour: cost };
+    let what_if =
+        |change: &str, size: Option<Sized>| WhatIf { change: change.into(), size, cost_change: size.map_or(0.0, |s| s.cost_per_hour - 70.1) };
+    let swing = |input: &str, by: &str, less: (u32, u32, f64), more: Option<(u32, u32, f64)>| Swing {
+        input: input.into(),
+        less: what_if(&format!("-{by} %"), Some(sized(less.0, less.1, less.2))),
+        more: what_if(&format!("+{by} %"), more.map(|m| sized(m.0, m.1, m.2))),
+    };
+    let more = |rule: &str, result, reason: &str| Rejected { rule: rule.into(), result, reason: reason.into() };
+    Sensitivity {
+        periods: 8,
+        base: Some(sized(2, 5, 70.1)),
+        inputs: vec![
+            swing("scale-up delay", "50", (1, 5, 58.2), None),
+            swing("requests", "20", (2, 4, 57.9), Some((3, 6, 84.8))),
+            swing("output tokens a request", "20", (2, 5, 66.0), Some((2, 6, 75.3))),
+            swing("speed of a chunk", "10", (2, 6, 76.2), Some((2, 5, 66.9))),
+        ],
+        lags: vec![
+            what_if("every scale-up takes the median, 5.00 min", Some(sized(2, 5, 69.0))),
+            what_if("every scale-up takes the 95th percentile, 9.00 min", Some(sized(3, 5, 82.4))),
+        ],
+        minute_less: Some(what_if("one minute less: 4.50 min instead of 5.50 min on average", Some(sized(2, 5, 67.7)))),
+        chunk_more: vec![
+            more("as recommended", candidate(2, 5, 71.4, 0.9962, 8, 0.75), "for comparison"),
+            more("one more at the minimum", candidate(3, 5, 84.0, 0.9990, 8, 0.75), "always there, and always paid for"),
+            more("one more at the maximum", candidate(2, 6, 72.8, 0.9970, 8, 0.75), "there when demand asks for it, after the delay"),
+        ],
+    }
 }
 
 pub(crate) fn plan() -> Recommendation {
-    let chosen = candidate(2, 5, 71.4, 0.9962, 59, 0.936);
+    let chosen = CandidateResult { certified: true, ..candidate(2, 5, 71.4, 0.9962, 59, 0.936) };
     let part =
         |cause: &str, chunks: f64, reason: &str| HeadroomPart { cause: cause.into(), chunks, cost_per_hour: chunks * 24.0, reason: reason.into() };
     let assumption = |what: &str, value: &str, source| Assumption { what: what.into(), value: value.into(), source };
@@ -235,14 +271,19 @@ pub(crate) fn plan() -> Recommendation {
         effective_chunk_tok_s: 1264.0,
         promise: PromiseText { requests: 0.99, periods: 0.9, confidence: 0.9 },
         currency: "USD".into(),
-        demand: DemandFacts { mean_requests_s: 4.1, mean_tok_s: 1810.0, peak_minute_tok_s: 5890.0, growth_in_lag_p99: 1.72, effective_lag_s: 345.0 },
+        demand: DemandFacts { mean_requests_s: 4.1, mean_tok_s: 1810.0, mean_input_tok_s: 1530.0, peak_minute_tok_s: 5890.0, growth_in_lag_p99: 1.72, effective_lag_s: 345.0 },
         headroom: vec![
             part("base", 1.9, "Chunks that serve the demand of each instant at the simulated size of a chunk."),
-            part("lag", 0.82, "The same search with a lag of zero costs this much less."),
-            part("burst", 0.21, "The same search with smoothed arrivals costs this much less."),
+            part("burst", 0.21, "The same search with a lag of zero, less the base."),
+            part("lag", 0.62, "The same search without failed scale-ups, less the one with a lag of zero."),
             part("failure", 0.045, "The same search without failed scale-ups costs this much less."),
+            part("uncertainty", 0.2, "The same search with endpoint and demand as estimated costs this much less."),
         ],
-        clairvoyant: Baseline { mean_chunks: 1.9, cost_per_hour: 45.6 },
+        clairvoyant: Clairvoyant {
+            fractional: Baseline { mean_chunks: 1.9, cost_per_hour: 45.6 },
+            whole: Baseline { mean_chunks: 2.3, cost_per_hour: 55.2 },
+            price_of_delay: 71.4 / 45.6 - 1.0,
+        },
         binding: "The first-token bound of 800 ms binds: 0.30% of requests miss it, all within six minutes after a rise in demand.".into(),
         next_cheaper: Some(Rejected {
             rule: "next cheaper".into(),
@@ -253,8 +294,42 @@ pub(crate) fn plan() -> Recommendation {
             Rejected { rule: "mean x 1.2".into(), result: candidate(2, 2, 48.0, 0.71, 0, 0.0), reason: "Breaks the promise every day from 9 h to 18 h.".into() },
             Rejected { rule: "peak minute".into(), result: candidate(5, 5, 120.0, 0.9991, 60, 0.962), reason: "Keeps it, and costs 68% more.".into() },
         ],
+        prices: PriceFacts {
+            first_per_hour: 6.0,
+            next_per_hour: 24.0,
+            source: Provenance::Documented,
+            as_of: Some("2026-04-10".into()),
+            region: Some("us-east-1".into()),
+            sku: Some("llama-3.3-70b".into()),
+            input_per_million: Some(0.5),
+            output_per_million: Some(1.5),
+        },
+        break_even: Some(BreakEven {
+            by_token_per_hour: 4.27,
+            provisioned_per_hour: 71.4,
+            mixed_per_million: 0.655,
+            provisioned_per_million: 10.96,
+            full_chunk_per_million: 5.27,
+            demand_tok_s: 1810.0,
+            break_even_tok_s: None,
+            same_size_tok_s: Some(30_280.0),
+            is_provisioned_cheaper: false,
+            verdict: "by the token this demand would cost 4.27 USD an hour, provisioned 71.40: paying by the token is cheaper; even a further chunk that is used to the last token costs 5.27 USD a million tokens, against 0.66 by the token: it is bought for latency and isolation, not for its price".into(),
+        }),
+        unit: None,
+        certificate: Some(Certificate { bar: Bar { draws: 40, depth: 4, bad_periods: 0, bad_draws: 1 }, bad_draws: 1, risk: 0.098 }),
+        limits: Limits {
+            binds: Binds::Endpoint,
+            sentence: "what is not known of the endpoint decides: if it were known exactly, min 2, max 4 would do, for 5.20 USD an hour less".into(),
+            without: vec![
+                Without { what: Binds::Endpoint, min_chunks: 2, max_chunks: 4, saved_per_hour: 5.2 },
+                Without { what: Binds::Simulation, min_chunks: 2, max_chunks: 5, saved_per_hour: 0.0 },
+            ],
+        },
         frontier,
-        timeline: timeline(),
+        timeline: timeline(7),
+        next_worst: (8..12).map(timeline).collect(),
+        sensitivity: Some(sensitivity()),
         assumptions: vec![
             assumption("Chunk size", "1,580 tok/s", Provenance::Documented),
             assumption("Step law of a chunk", "12 ms + 0.25 ms a sequence + 0.06 ms a prompt token", Provenance::Measured),

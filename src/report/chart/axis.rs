@@ -38,6 +38,15 @@ impl Axis {
         Self { label: label.to_owned(), scale: Scale::Linear, min: 0.0, max: top, ticks: multiples(step, top, 1.0, "") }
     }
 
+    /// From as far below zero to as far above it, labelled with its sign, about `count` labels on either side.
+    #[must_use]
+    pub fn around(label: &str, reach: f64, count: u32) -> Self {
+        let half = Self::linear(label, reach, count);
+        let below = half.ticks.iter().rev().filter(|t| t.0 > 0.0).map(|(value, text)| (-value, format!("-{text}")));
+        let above = half.ticks.iter().map(|(value, text)| (*value, if *value > 0.0 { format!("+{text}") } else { text.clone() }));
+        Self { min: -half.max, ticks: below.chain(above).collect(), ..half }
+    }
+
     /// Logarithmic from the decade or half decade below `min` to the one above `max`, labelled at 1, 2 and 5 (at decades only, if there are many).
     #[must_use]
     pub fn log(label: &str, min: f64, max: f64) -> Self {
@@ -138,6 +147,7 @@ mod tests {
     #[test]
     fn labels_are_round_numbers() {
         assert_eq!(labels(&Axis::linear("", 17.0, 4)), ["0", "5", "10", "15", "20"]);
+        assert_eq!(labels(&Axis::around("", 9.0, 2)), ["-10", "-5", "0", "+5", "+10"]);
         assert_eq!(labels(&Axis::log("", 30.0, 900.0)), ["20", "50", "100", "200", "500", "1,000"]);
         assert_eq!(labels(&Axis::nines("", 0.9997)), ["p0", "p50", "p90", "p99", "p99.9"]);
         assert_eq!(labels(&Axis::shares("", 0.9997)), ["0%", "90%", "99%", "99.9%"]);
@@ -148,7 +158,7 @@ mod tests {
         /// forall bounds and values: places are finite and inside the axis
         #[test]
         fn places_are_inside(min in -1.0_f64..1e4, max in -1.0_f64..1e6, v in -1e3_f64..1e9) {
-            for axis in [Axis::linear("", max, 5), Axis::log("", min, max), Axis::time(max), Axis::nines("", max)] {
+            for axis in [Axis::linear("", max, 5), Axis::log("", min, max), Axis::time(max), Axis::around("", max, 4), Axis::nines("", max)] {
                 let place = axis.place(v);
                 prop_assert!(place.is_finite() && place >= axis.place(axis.min) && place <= axis.place(axis.max));
                 prop_assert!(axis.ticks.len() >= 2, "{axis:?}");

@@ -17,6 +17,8 @@ pub enum Ink {
     FirstArea,
     /// Area below the second series.
     SecondArea,
+    /// Area of the third series.
+    ThirdArea,
     /// A bound that must not be passed.
     Bound,
     /// A span of time or values set apart.
@@ -37,7 +39,7 @@ pub enum Ink {
 
 impl Ink {
     /// Every ink, in the order of its code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::First,
         Self::Second,
         Self::Third,
@@ -45,6 +47,7 @@ impl Ink {
         Self::Fifth,
         Self::FirstArea,
         Self::SecondArea,
+        Self::ThirdArea,
         Self::Bound,
         Self::Shade,
         Self::Lag,
@@ -66,6 +69,7 @@ impl Ink {
             Self::Fifth => "k5",
             Self::FirstArea => "a1",
             Self::SecondArea => "a2",
+            Self::ThirdArea => "a3",
             Self::Bound => "kb",
             Self::Shade => "as",
             Self::Lag => "al",

@@ -1,14 +1,18 @@
 //! The charts of a plan: demand against capacity over one period, and cost against the promise.
 
 use super::{Axis, Chart, Hit, Ink, Key, Layer, Marker, Panel, Table, Width};
-use crate::planner::recommendation::{CandidateResult, Recommendation, TimelinePoint};
+use crate::planner::recommendation::{CandidateResult, Recommendation, Timeline, TimelinePoint};
 use crate::report::number::{count, money, plural, real, share, span};
 use crate::report::plan_content::size;
 
 /// Points drawn, at most; longer periods join neighbours.
 const DRAWN: usize = 288;
+/// The same for the small ones.
+const DRAWN_SMALL: usize = 144;
 /// Rows of the table, at most.
 const ROWS: usize = 72;
+/// The same for the small ones.
+const ROWS_SMALL: usize = 24;
 
 /// Intervals joined `k` at a time: demand as a mean, ready chunks as the fewest, pending ones as the most, requests as sums.
 fn joined(points: &[TimelinePoint], most: usize) -> (usize, Vec<TimelinePoint>) {
@@ -23,18 +27,50 @@ fn joined(points: &[TimelinePoint], most: usize) -> (usize, Vec<TimelinePoint>) 
     (k, points.chunks(k).map(join).collect())
 }
 
-/// Demand and capacity over the worst period that was simulated: chunks on their way shaded, missed requests below.
+/// Identifiers of the replayed periods, the worst first.
+const TIMELINES: [&str; 5] = ["timeline", "timeline-2", "timeline-3", "timeline-4", "timeline-5"];
+
+/// Demand and capacity over the worst periods that were simulated: chunks on their way shaded, missed requests below. The worst of them at full
+/// width, the others small; all on the same scales.
 #[must_use]
-pub fn timeline(plan: &Recommendation) -> Chart {
-    let t = &plan.timeline;
-    let (k, points) = joined(&t.points, DRAWN);
-    let step = t.step_s * k as f64;
+pub fn timelines(plan: &Recommendation) -> Vec<Chart> {
+    let size = if plan.effective_chunk_tok_s > 0.0 { plan.effective_chunk_tok_s } else { plan.chunk_tok_s };
+    let all: Vec<&Timeline> = std::iter::once(&plan.timeline).chain(&plan.next_worst).filter(|t| !t.points.is_empty()).collect();
+    let drawn: Vec<(f64, Vec<TimelinePoint>)> = all
+        .iter()
+        .enumerate()
+        .map(|(i, t)| {
+            let (k, points) = joined(&t.points, if i == 0 { DRAWN } else { DRAWN_SMALL });
+            (t.step_s * k as f64, points)
+        })
+        .collect();
+    let most = drawn.iter().flat_map(|(_, points)| points).map(|p| p.demand_tok_s.max(f64::from(p.ready + p.pending) * size)).fold(0.0, f64::max);
+    let missed = |p: &TimelinePoint| f64::from(p.missed) / f64::from(p.due.max(1)) * 100.0;
+    let worst = drawn.iter().flat_map(|(_, points)| points).map(missed).fold(0.0, f64::max);
+    let scales = (most, worst, size);
+    let count = all.len();
+    all.iter()
+        .zip(&drawn)
+        .zip(TIMELINES)
+        .enumerate()
+        .map(|(i, ((t, (step, points)), id))| timeline(id, (i, count), t, (*step, points), scales))
+        .collect()
+}
+
+/// One replayed period, the `i`-th worst. A chunk is drawn at what it really serves for this mix; the advertised size would promise capacity
+/// that the simulation does not find.
+fn timeline(
+    id: &'static str,
+    (i, of): (usize, usize),
+    t: &Timeline,
+    (step, points): (f64, &[TimelinePoint]),
+    (most, worst, size): (f64, f64, f64),
+) -> Chart {
+    let is_first = i == 0;
     let mut x = Axis::time(step * points.len().max(1) as f64);
     "time in the period".clone_into(&mut x.label);
-    // A chunk is drawn at what it really serves for this mix; the advertised size would promise capacity that the simulation does not find.
-    let size = if plan.effective_chunk_tok_s > 0.0 { plan.effective_chunk_tok_s } else { plan.chunk_tok_s };
-    let top = points.iter().map(|p| p.demand_tok_s.max(f64::from(p.ready + p.pending) * size)).fold(0.0, f64::max);
-    let y = Axis::linear("tokens per second: demand (filled), capacity that serves (dashed)", top * 1.02, 5);
+    let label = if is_first { "tokens per second: demand (filled), capacity that serves (dashed)" } else { "tokens per second" };
+    let y = Axis::linear(label, most * 1.02, if is_first { 5 } else { 4 });
     let mut capacity = Vec::with_capacity(points.len() * 2);
     let mut lag = Vec::new();
     let mut misses = Vec::new();
@@ -50,15 +86,25 @@ pub fn timeline(plan: &Recommendation) -> Chart {
         }
     }
     let demand: Vec<(f64, f64)> = points.iter().enumerate().map(|(i, p)| ((i as f64 + 0.5) * step, p.demand_tok_s)).collect();
-    let miss_top = misses.iter().map(|b| b[3]).fold(0.0, f64::max);
+    let missed_label = if is_first { "requests that missed an objective, in % of those due" } else { "missed, in % of those due" };
+    let keys = vec![
+        Key::line(Ink::First, Marker::None, "demand, input plus output tok/s"),
+        Key::line(Ink::Second, Marker::None, format!("capacity that serves, {} tok/s a chunk within the objectives", real(size))),
+        Key::area(Ink::Lag, "chunks asked for and not there yet (lag)"),
+        Key::area(Ink::Miss, "requests that missed an objective"),
+    ];
     Chart {
-        id: "timeline",
-        title: "Demand against capacity".to_owned(),
-        description: timeline_words(&t.points),
-        width: Width::Full,
+        id,
+        title: if is_first {
+            "Demand against capacity, the worst period".to_owned()
+        } else {
+            format!("Period {}, {} of {of} by its misses", t.period, i + 1)
+        },
+        description: if is_first { timeline_words(&t.points) } else { missed_words(&t.points) },
+        width: if is_first { Width::Full } else { Width::Half },
         panels: vec![
             Panel {
-                height: 280,
+                height: if is_first { 280 } else { 150 },
                 y,
                 layers: vec![
                     Layer::Area { points: demand.clone(), ink: Ink::FirstArea },
@@ -68,20 +114,15 @@ pub fn timeline(plan: &Recommendation) -> Chart {
                 ],
             },
             Panel {
-                height: 70,
-                y: Axis::linear("requests that missed an objective, in % of those due", miss_top.max(1.0), 2),
+                height: if is_first { 70 } else { 40 },
+                y: Axis::linear(missed_label, worst.max(1.0), 2),
                 layers: vec![Layer::Boxes { boxes: misses, ink: Ink::Miss }],
             },
         ],
-        hits: points.iter().enumerate().map(|(i, p)| hit(i, step, p)).collect(),
+        hits: if is_first { points.iter().enumerate().map(|(i, p)| hit(i, step, p)).collect() } else { Vec::new() },
         x,
-        keys: vec![
-            Key::line(Ink::First, Marker::None, "demand, input plus output tok/s"),
-            Key::line(Ink::Second, Marker::None, format!("capacity that serves, {} tok/s a chunk within the objectives", real(size))),
-            Key::area(Ink::Lag, "chunks asked for and not there yet (lag)"),
-            Key::area(Ink::Miss, "requests that missed an objective"),
-        ],
-        table: timeline_table(&t.points, t.step_s),
+        keys: if is_first { keys } else { Vec::new() },
+        table: timeline_table(&t.points, t.step_s, if is_first { ROWS } else { ROWS_SMALL }),
     }
 }
 
@@ -100,18 +141,25 @@ fn hit(i: usize, step: f64, p: &TimelinePoint) -> Hit {
 }
 
 fn timeline_words(points: &[TimelinePoint]) -> String {
+    format!(
+        "The hardest of the simulated periods, replayed with the recommended size: demand in tokens per second, capacity that serves, capacity on its way (the scale-up lag), and the share of requests missed. {}",
+        missed_words(points)
+    )
+}
+
+fn missed_words(points: &[TimelinePoint]) -> String {
     let missed: u64 = points.iter().map(|p| u64::from(p.missed)).sum();
     let due: u64 = points.iter().map(|p| u64::from(p.due)).sum();
     format!(
-        "The hardest of the simulated periods, replayed with the recommended size: demand in tokens per second, capacity that serves, capacity on its way (the scale-up lag), and the share of requests missed. {} of {} missed an objective ({}).",
+        "{} of {} missed an objective ({}).",
         count(missed),
         plural(due, "request", "requests"),
         share(if due == 0 { 0.0 } else { missed as f64 / due as f64 })
     )
 }
 
-fn timeline_table(points: &[TimelinePoint], step_s: f64) -> Table {
-    let (k, points) = joined(points, ROWS);
+fn timeline_table(points: &[TimelinePoint], step_s: f64, rows: usize) -> Table {
+    let (k, points) = joined(points, rows);
     let mut table = Table::new(&["From", "demand, mean tok/s", "chunks ready, fewest", "chunks pending, most", "requests due", "missed"]);
     for (i, p) in points.iter().enumerate() {
         let from = span(i as f64 * step_s * k as f64);
@@ -158,6 +206,7 @@ impl<'a> Candidates<'a> {
             Layer::Rule { y: promised, text: promise },
             Layer::Points { points: of(false), ink: Ink::Miss, marker: Marker::Cross },
             Layer::Points { points: of(true), ink: Ink::First, marker: Marker::Circle },
+            Layer::Points { points: self.others.iter().filter(|c| c.certified).map(|c| place(c)).collect(), ink: Ink::First, marker: Marker::Ring },
             Layer::Points { points: self.naive.iter().map(|c| place(c)).collect(), ink: Ink::Second, marker: Marker::Triangle },
         ];
         if let Some(c) = self.chosen {
@@ -210,7 +259,8 @@ pub fn frontier(plan: &Recommendation) -> Chart {
         ],
         keys: vec![
             Key::point(Ink::Third, Marker::Square, "chosen"),
-            Key::point(Ink::First, Marker::Circle, "keeps the promise"),
+            Key::point(Ink::First, Marker::Circle, "keeps the promise in the search"),
+            Key::point(Ink::First, Marker::Ring, "certified on fresh periods"),
             Key::point(Ink::Miss, Marker::Cross, "breaks the promise"),
             Key::point(Ink::Second, Marker::Triangle, "rule of thumb"),
             Key::line(Ink::Bound, Marker::None, "promise"),
@@ -224,7 +274,8 @@ pub fn frontier(plan: &Recommendation) -> Chart {
 fn candidate_row(c: &CandidateResult, currency: &str, is_chosen: bool) -> Vec<String> {
     let verdict = match (is_chosen, c.keeps_promise) {
         (true, _) => "kept: chosen",
-        (false, true) => "kept",
+        (false, true) if c.certified => "kept: certified",
+        (false, true) => "kept in the search",
         (false, false) => "broken",
     };
     vec![

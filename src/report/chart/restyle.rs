@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn colours_become_classes_and_nothing_else_is_lost() {
-        let raw = "<svg width=\"4\">\n<polyline fill=\"none\" opacity=\"1\" stroke=\"#020000\" stroke-width=\"1\" points=\"1,2 3,4 \"/>\n<text x=\"1\" opacity=\"1\" fill=\"#0F0000\">\na &lt; b\n</text>\n</svg>\n";
+        let raw = "<svg width=\"4\">\n<polyline fill=\"none\" opacity=\"1\" stroke=\"#020000\" stroke-width=\"1\" points=\"1,2 3,4 \"/>\n<text x=\"1\" opacity=\"1\" fill=\"#100000\">\na &lt; b\n</text>\n</svg>\n";
         assert_eq!(restyle(raw), "<polyline class=\"k2\" points=\"1,2 3,4\"/>\n<text class=\"kt\" x=\"1\">a &lt; b</text>\n");
     }
 

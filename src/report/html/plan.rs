@@ -3,11 +3,11 @@
 use super::part::{self, Head};
 use super::{run, sweep, verify};
 use crate::measure::document::RunDocument;
-use crate::planner::recommendation::Recommendation;
+use crate::planner::recommendation::{Recommendation, Sensitivity};
 use crate::planner::verification::Verification;
 use crate::report::number::{plural, real, span};
 use crate::report::verdict::{self, Standing, Verdict};
-use crate::report::{FitRow, chart, plan_content as content};
+use crate::report::{FitRow, chart, money_content, plan_content as content, sensitivity_content};
 use askama::Template;
 
 /// What was measured around the plan.
@@ -34,10 +34,15 @@ struct PlanPage<'a> {
     buy: String,
     sentence: String,
     promise: String,
+    certificate: String,
+    limits: String,
     kpis: String,
     warnings: String,
     timeline: String,
     headroom: String,
+    money_verdict: String,
+    money: String,
+    sensitivity: String,
     binding: &'a str,
     alternatives: String,
     frontier: String,
@@ -47,6 +52,7 @@ struct PlanPage<'a> {
     fit: String,
     assumptions: String,
     demand: String,
+    has_bodies: bool,
     create_body: String,
     resize_body: String,
     effort: String,
@@ -71,10 +77,16 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
             Some(doc) => format!("{} Verification: {}.", verdict::promise(plan), verified(doc)),
             None => verdict::promise(plan),
         },
+        certificate: content::certificate(plan),
+        limits: content::limits(plan),
         kpis: part::figures(&content::figures(plan)),
         warnings: part::warnings(plan.warnings.iter()),
-        timeline: if plan.timeline.points.is_empty() { "<p>No period was replayed.</p>".to_owned() } else { part::chart(&chart::timeline(plan)) },
-        headroom: part::sentences(&content::headroom(plan), "Cost by cause")
+        timeline: timelines(plan),
+        money_verdict: plan.break_even.as_ref().map(|found| capital(&found.verdict)).unwrap_or_default(),
+        money: money(plan),
+        sensitivity: plan.sensitivity.as_ref().map(|found| sensitivity(plan, found)).unwrap_or_default(),
+        headroom: bar(plan)
+            + &part::sentences(&content::headroom(plan), "Cost by cause")
             + &if misses.rows.is_empty() { String::new() } else { part::numbers(&misses, "Misses of the recommended size") },
         binding: &plan.binding,
         alternatives: part::sentences(&content::alternatives(plan), "Options"),
@@ -88,6 +100,7 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         fit: sweep::fit_section(extras.fit),
         assumptions: part::sentences(&content::assumptions(plan), "Inputs and their source"),
         demand: run::paragraph(&demand(plan)),
+        has_bodies: !plan.create_body.is_null(),
         create_body: part::json(&plan.create_body),
         resize_body: part::json(&plan.resize_body),
         effort: content::effort(plan),
@@ -95,6 +108,54 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         verdict,
     };
     super::inert(&part::rendered(&page))
+}
+
+/// The worst period at full width, the next ones side by side.
+fn timelines(plan: &Recommendation) -> String {
+    let charts = chart::timelines(plan);
+    let Some((worst, others)) = charts.split_first() else { return "<p>No period was replayed.</p>".to_owned() };
+    let small: String = others.iter().map(part::chart).collect();
+    let grid = if small.is_empty() {
+        String::new()
+    } else {
+        format!("<h3>{}</h3>\n<div class=\"grid\">{small}</div>", "The next worst periods, on the same scales")
+    };
+    part::chart(worst) + &grid
+}
+
+/// The bar of the head-room; empty without a size to cut up.
+fn bar(plan: &Recommendation) -> String {
+    if plan.headroom.is_empty() { String::new() } else { part::chart(&chart::headroom(plan)) }
+}
+
+fn money(plan: &Recommendation) -> String {
+    let mut out = run::paragraph(&money_content::prices(plan));
+    if let Some(found) = &plan.break_even {
+        out += &part::numbers(&money_content::break_even(found, &plan.currency), "Ways to pay");
+        out += &part::chart(&chart::break_even(plan, found));
+    }
+    out
+}
+
+fn sensitivity(plan: &Recommendation, found: &Sensitivity) -> String {
+    run::paragraph(&sensitivity_content::note(found))
+        + &part::chart(&chart::tornado(found, &plan.currency))
+        + &doubts(plan)
+        + &part::numbers(&sensitivity_content::lags(found, &plan.currency), "Other scale-up delays")
+        + &part::sentences(&sensitivity_content::chunk_more(found, &plan.currency), "One chunk more")
+}
+
+/// What less uncertainty would save; empty when there is none.
+fn doubts(plan: &Recommendation) -> String {
+    let table = content::without(plan);
+    if table.rows.is_empty() { String::new() } else { part::numbers(&table, "What less uncertainty would save") }
+}
+
+/// The sentence with a capital first letter and a full stop.
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
 /// What the verification came to, for a heading and beside the recommendation.

@@ -3,7 +3,7 @@
 use super::suggest;
 use super::tree::{Entry, Mark, Node, Value};
 use crate::base::diag::Fault;
-use crate::base::units::{HourlyPrice, Quantity, Rate, Share, TimeSpan, TokenRate};
+use crate::base::units::{HourlyPrice, Quantity, Rate, Share, TimeSpan, TokenPrice, TokenRate};
 use crate::scenario::slo::Percentile;
 use serde_json::Value as Schema;
 use std::cell::OnceCell;
@@ -363,6 +363,7 @@ fn refusal(format: &str, text: &str) -> Option<(&'static str, &'static str)> {
         f if f == TokenRate::FORMAT => parse::<TokenRate>(text),
         f if f == Share::FORMAT => parse::<Share>(text),
         f if f == HourlyPrice::FORMAT => parse::<HourlyPrice>(text),
+        f if f == TokenPrice::FORMAT => parse::<TokenPrice>(text),
         _ => None,
     }
 }

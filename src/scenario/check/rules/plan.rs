@@ -3,8 +3,10 @@
 use super::Judge;
 use crate::base::diag::Fault;
 use crate::scenario::load::Arrivals;
-use crate::scenario::plan::{DemandSource, Plan, Price};
+use crate::scenario::plan::{DemandSource, Plan};
+use crate::scenario::price::{Price, day_number};
 use crate::scenario::slo::Slo;
+use crate::scenario::unit::{LoadRule, Overflow, Unit};
 
 pub(super) fn judge_slo(judge: &mut Judge<'_>, slo: &Slo) {
     for (name, bounds) in [("ttft", &slo.ttft), ("tpot", &slo.tpot), ("itl", &slo.itl), ("e2e", &slo.e2e)] {
@@ -40,7 +42,15 @@ pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
     judge.within("plan.day_sigma", plan.day_sigma, 0.0, 3.0);
     judge.expect(plan.demand_error.0 < 1.0, "plan.demand_error", "a demand of which nothing is known", "a share below 100%, e.g. \"5%\"");
     search(judge, plan);
-    judge.expect(plan.chunk.size.0 > 0.0, "plan.chunk.size", "a chunk that serves nothing", "a rate above zero, e.g. \"1580 tok/s\"");
+    match &plan.unit {
+        Some(unit) => self::unit(judge, unit),
+        None => judge.expect(
+            plan.chunk.size.0 > 0.0,
+            "plan.chunk",
+            "no chunk that serves anything",
+            "chunk = { size = \"1580 tok/s\", source = \"documented\" }, or a unit",
+        ),
+    }
     judge.at_least("plan.max_chunks", plan.max_chunks.into(), 1);
     judge.expect(plan.max_chunks <= 10_000, "plan.max_chunks", format!("{} is too many", plan.max_chunks), "10000 at most");
     super::autoscaler::judge(judge, "plan.autoscaler", &plan.autoscaler);
@@ -115,9 +125,64 @@ fn demand_model(judge: &mut Judge<'_>, source: &DemandSource) {
     }
 }
 
+fn unit(judge: &mut Judge<'_>, unit: &Unit) {
+    judge.expect(unit.file.is_some() != unit.profile.is_some(), "plan.unit", "not one profile", "either `file` or `profile`");
+    let Some(profile) = &unit.profile else { return };
+    let mut above_zero = |key: &str, value: f64| {
+        judge.expect(value > 0.0, &format!("plan.unit.profile.{key}"), format!("{value} carries nothing"), "more than zero");
+    };
+    match &profile.load {
+        LoadRule::Tokens(rate) => above_zero("load.tokens", rate.0),
+        LoadRule::Weighted(weights) => {
+            above_zero("load.weighted.rate", weights.rate.0);
+            above_zero("load.weighted.input", weights.input);
+            above_zero("load.weighted.output", weights.output);
+        }
+        LoadRule::Pools { input, output } => {
+            above_zero("load.pools.input", input.0);
+            above_zero("load.pools.output", output.0);
+        }
+        LoadRule::Surface(points) => {
+            above_zero("load.surface", points.iter().map(|p| p.rate.0).fold(f64::INFINITY, f64::min));
+            judge.expect(!points.is_empty(), "plan.unit.profile.load.surface", "no point", "one point or more");
+        }
+    }
+    judge.at_least("plan.unit.profile.minimum", profile.minimum.into(), 1);
+    judge.at_least("plan.unit.profile.increment", profile.increment.into(), 1);
+    if let Overflow::Throttle { window, .. } = &profile.overflow {
+        judge.positive_span("plan.unit.profile.overflow.throttle.window", *window);
+    }
+}
+
 fn price(judge: &mut Judge<'_>, price: &Price) {
-    let message = format!("{} and {} cannot be added", price.first.currency, price.next.currency);
-    judge.expect_with(&["plan.price.first"], price.first.currency == price.next.currency, "plan.price.next", message, "one currency for both prices");
+    let own = [price.first.is_some(), price.next.is_some(), price.source.is_some()];
+    if price.file.is_some() || price.sku.is_some() {
+        judge.expect(
+            price.file.is_some() && price.sku.is_some(),
+            "plan.price",
+            "a price file needs an entry, an entry needs its file",
+            "`file` and `sku`",
+        );
+        let apart = own == [false; 3] && price.pay_per_token.is_none() && price.as_of.is_none() && price.region.is_none();
+        judge.expect(apart, "plan.price", "a price of its own beside a price file", "either `file` and `sku`, or `first`, `next` and `source`");
+        return;
+    }
+    let expected = "`first`, `next` and `source`, or `file` and `sku` of a price file";
+    judge.expect(own == [true; 3], "plan.price", "not a whole price", expected);
+    if let (Some(first), Some(next)) = (&price.first, &price.next) {
+        let mut one_currency = |key: &str, other: &str| {
+            let message = format!("{} and {other} cannot be added", first.currency);
+            judge.expect_with(&["plan.price.first"], *other == first.currency, key, message, "one currency for all prices");
+        };
+        one_currency("plan.price.next", &next.currency);
+        if let Some(tokens) = &price.pay_per_token {
+            one_currency("plan.price.pay_per_token.input", &tokens.input.currency);
+            one_currency("plan.price.pay_per_token.output", &tokens.output.currency);
+        }
+    }
+    if let Some(as_of) = &price.as_of {
+        judge.expect(day_number(as_of).is_some(), "plan.price.as_of", format!("{as_of:?} is not a day"), "year, month and day, e.g. \"2026-04-10\"");
+    }
 }
 
 fn search(judge: &mut Judge<'_>, plan: &Plan) {
