@@ -75,9 +75,9 @@ pub(super) fn budget(rules: &mut Rules, plan: &Plan, requests_per_period: f64) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let affordable = |share: f64, candidates: f64| (share * BUDGET / (candidates * requests_per_period.max(1.0))) as u32;
     rules.certify_periods = affordable(0.4, 4.0).clamp(1, bar::MOST_PERIODS);
-    let certify = rules.bars().first().map_or(1, bar::Bar::periods);
-    // A few for each outer draw; without draws, as many as certification takes, for a fair guess of what will pass.
-    let (fewest, wanted) = if rules.draws > 1 { (rules.draws, 4 * rules.draws) } else { (4, certify) };
+    let certify = rules.bars().first().copied().unwrap_or_default();
+    // As many as certification takes, for a fair guess of what will pass; half of them with outer draws, which are many periods together.
+    let (fewest, wanted) = if rules.draws > 1 { (rules.draws, rules.draws * (certify.depth / 2).max(4)) } else { (4, certify.periods()) };
     rules.search_periods = affordable(0.5, 16.0).clamp(fewest, wanted.max(fewest));
     if let Some(periods) = plan.search.periods {
         rules.search_periods = periods.max(fewest);

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 /// A size is dropped at a shallow depth when one that is just good enough would look this bad with less than this probability.
 const DROP: f64 = 0.003;
 
-/// A size is dropped as dearer when the mean of its paired differences of cost lies this many standard errors above zero.
+/// A size is dropped as dearer when the mean of its paired differences of cost, less this many standard errors, is no saving worth having.
 const SURE: f64 = 3.0;
+
+/// The saving that is worth having: a share of the cost.
+const WORTH: f64 = 0.002;
 
 /// Factor from one depth to the next.
 const DEEPER: u32 = 4;
@@ -244,7 +247,7 @@ impl<'a> Walk<'a> {
     /// What comes next when a size turns out to fail.
     fn look_above(&mut self, size: Size) {
         let depth = self.shallow();
-        let above: Vec<Size> = self.around(size, &ABOVE).filter(|above| !self.looked.contains_key(above)).collect();
+        let above: Vec<Size> = self.around(size, &ABOVE).filter(|above| !self.looked.contains_key(above) && !self.is_refuted(*above)).collect();
         for size in above {
             self.passes(size, depth);
         }
@@ -272,6 +275,17 @@ impl<'a> Walk<'a> {
         !tally.is_missed() && !self.is_hopeless(periods)
     }
 
+    /// Whether what was seen of other sizes rules this one out: one with at least as much of both fails, or one with at least the minimum fails in
+    /// periods in which its maximum was never asked for.
+    fn is_refuted(&self, size: Size) -> bool {
+        self.looked.iter().any(|(other, periods)| {
+            *other != size
+                && other.min >= size.min
+                && !self.is_passing(periods)
+                && (other.max >= size.max || self.is_lost_at_any_maximum(other.max, periods))
+        })
+    }
+
     /// The sizes that pass by what was seen of them, cheapest first. Costs seen at a shallow depth are brought to the full one by the size
     /// with most periods (ratio estimator on common random numbers).
     pub(super) fn passing(&self) -> Vec<(f64, Size)> {
@@ -283,16 +297,19 @@ impl<'a> Walk<'a> {
         passing
     }
 
+    /// The cheapest that nothing rules out.
     fn cheapest(&self) -> Option<Size> {
-        self.passing().first().map(|(_, size)| *size)
+        let full = self.bar.periods();
+        self.passing().into_iter().map(|(_, size)| size).find(|size| self.depth_of(*size) >= full || !self.is_refuted(*size))
     }
 
-    /// A size that passes so far, is not seen at full depth, and is not surely dearer than `best`.
+    /// A size that passes so far, is not seen at full depth, and may be cheaper than `best`: it does not have at least as much of both, and the
+    /// costs seen leave it open.
     fn rival(&self, best: Size) -> Option<Size> {
         let own = self.looked.get(&best)?;
         let full = self.bar.periods();
-        let is_open = |size: &Size| *size != best && self.depth_of(*size) < full;
-        let is_near = |size: &Size| self.looked.get(size).is_some_and(|periods| !is_surely_dearer(periods, own));
+        let is_open = |size: &Size| !size.dominates(best) && self.depth_of(*size) < full && !self.is_refuted(*size);
+        let is_near = |size: &Size| self.looked.get(size).is_some_and(|periods| may_save(periods, own));
         self.passing().into_iter().map(|(_, size)| size).find(|size| is_open(size) && is_near(size))
     }
 }
@@ -303,14 +320,14 @@ const ABOVE: [(i32, i32); 3] = [(1, 0), (0, 1), (1, 1)];
 /// Neighbours that may be cheaper.
 const CHEAPER: [(i32, i32); 5] = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (1, -1)];
 
-/// Whether the paired differences of cost in common periods say that `one` is dearer than `other` on average.
-fn is_surely_dearer(one: &[PeriodOutcome], other: &[PeriodOutcome]) -> bool {
+/// Whether the paired differences of cost in common periods leave it open that `one` is worth having instead of `other`.
+fn may_save(one: &[PeriodOutcome], other: &[PeriodOutcome]) -> bool {
     let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a.cost_per_hour - b.cost_per_hour).collect();
     let n = differences.len() as f64;
     if differences.len() < 2 {
-        return false;
+        return true;
     }
     let mean = differences.iter().sum::<f64>() / n;
     let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    mean - SURE * (variance / n).sqrt() > 0.0
+    mean - SURE * (variance / n).sqrt() < -WORTH * mean_cost(other)
 }
