@@ -164,6 +164,9 @@ mod tests {
             ("[slo]\nerrors = \"101%\"", "5:10 slo.errors: \"101%\" is not a share"),
             ("[sweep]\nusers = [1, 0]", "5:13 sweep.users.1: 0 is too few"),
             ("[endpoint]\nnoise = 1.5", "5:9 endpoint.noise: 1.5 is out of range"),
+            ("[endpoint.step]\ncurvature = 0.5", "5:13 endpoint.step.curvature: 0.5 is out of range"),
+            ("[endpoint]\ntokens_per_step = 0", "5:19 endpoint.tokens_per_step: 0 is too few"),
+            ("[endpoint]\nkv_watermark = \"100%\"", "5:16 endpoint.kv_watermark: a watermark that leaves no room"),
             ("[endpoint]\nnoise = inf", "5:9 endpoint.noise: inf is not a finite number"),
             ("[endpoint]\nmin_chunks = 3\nmax_chunks = 2", "6:14 endpoint.max_chunks: max_chunks = 2 is below min_chunks = 3"),
             (

@@ -210,14 +210,33 @@ mod tests {
     }
 
     fn events(task: Task) -> Vec<Value> {
+        events_of(task, 1)
+    }
+
+    /// The stream of six tokens, so many in a chunk.
+    fn events_of(task: Task, chunk: u32) -> Vec<Value> {
         let mut frames = Frames::new(answer(task));
-        (0..6).for_each(|i| frames.tokens(0, i, 1));
+        (0..6).step_by(chunk as usize).for_each(|i| frames.tokens(0, i, chunk.min(6 - i)));
         frames.finish(0);
         frames.end();
         let text = String::from_utf8(frames.take().to_vec()).unwrap();
         let mut data: Vec<&str> = text.split_terminator("\n\n").map(|e| e.strip_prefix("data: ").unwrap()).collect();
         assert_eq!(data.pop(), Some("[DONE]"));
         data.into_iter().map(|d| serde_json::from_str(d).unwrap()).collect()
+    }
+
+    /// Chunks of several tokens say what single ones say; one that holds the end of the reasoning becomes two events.
+    #[test]
+    fn chunks_of_several_tokens_say_the_same() {
+        let joined = |events: &[Value], channel: &str| events.iter().filter_map(|e| e["choices"][0]["delta"][channel].as_str()).collect::<String>();
+        let single = events(Task::Chat);
+        for (chunk, fewer) in [(2, 3), (4, 3), (6, 4)] {
+            let several = events_of(Task::Chat, chunk);
+            assert_eq!(several.len(), single.len() - fewer, "chunks of {chunk}");
+            for channel in ["reasoning_content", "content"] {
+                assert_eq!(joined(&several, channel), joined(&single, channel), "chunks of {chunk}");
+            }
+        }
     }
 
     /// The stream joined is the whole answer: reasoning, content, finish reason, usage.
