@@ -44,8 +44,8 @@ impl Row {
     }
 }
 
-/// The three utilisations, and how many times as many requests each needs for the same relative error (about 1 / (1 - rho)^2).
-const LOADS: [(f64, u32); 3] = [(0.5, 1), (0.7, 3), (0.9, 15)];
+/// The three utilisations, and how many times as many requests each needs for a like relative error.
+const LOADS: [(f64, u32); 3] = [(0.5, 4), (0.7, 6), (0.9, 15)];
 
 const FOREVER: Patience = Patience { total: Nanos(u64::MAX / 4), first_byte: Nanos(u64::MAX / 4) };
 
