@@ -16,6 +16,7 @@ pub mod limits;
 pub mod metered;
 pub mod naive;
 pub mod nearby;
+pub mod probed;
 pub mod recommendation;
 mod refusal;
 pub mod request;

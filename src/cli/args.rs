@@ -325,6 +325,9 @@ pub struct PlanArgs {
     /// Skips the comparisons with other inputs (growth, lengths, delay, speed), which take about half as long as the search.
     #[arg(long)]
     pub quick: bool,
+    /// Takes the scale-up lag from a probe.json that `probe` wrote; a law that was assumed is stretched until a chunk serves what the probe saw.
+    #[arg(long, value_name = "PROBE")]
+    pub probe: Option<PathBuf>,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,

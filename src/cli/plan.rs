@@ -1,5 +1,7 @@
 //! `plan`: minimum and maximum chunks for a demand, and why; with the bodies of the requests that make it so.
 
+mod probed;
+
 use super::args::{Format, PlanArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::model::{self, Model};
@@ -25,13 +27,15 @@ pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
     }
     purchase::fill_in(&mut experiment)?;
     let recordings = scenario::material(&experiment, printer)?;
-    let model = match &args.model {
+    let mut model = match &args.model {
         Some(path) => Model::read(path)?,
         None if args.from.is_empty() => Model::assumed(&experiment),
         None => model::from_runs(&experiment, &args.from, printer)?,
     };
+    let noted = args.probe.as_deref().map(|path| probed::take(path, &mut experiment, &mut model, &recordings.plan)).transpose()?;
     let depth = if args.quick { Comparisons::Skipped } else { Comparisons::Made };
-    let recommendation = recommend(&experiment, &model, &recordings.plan, depth, printer)?;
+    let mut recommendation = recommend(&experiment, &model, &recordings.plan, depth, printer)?;
+    recommendation.warnings.extend(noted.into_iter().flatten());
     let folder = results::new_folder(&args.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
     write(&folder, &recommendation, &model, &Extras::default(), printer)?;
     print(&recommendation, printer)?;

@@ -8,13 +8,13 @@ use super::signals::Signals;
 use super::{files, results, scenario, sweep};
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
-use crate::base::units::{Rate, TimeSpan};
+use crate::base::units::TimeSpan;
 use crate::measure::probe::document::ProbeDocument;
 use crate::measure::probe::{Collector, Repeat, Shape};
+use crate::planner::probed;
 use crate::report as render;
 use crate::scenario::endpoint::{Autoscaler, Lag};
 use crate::scenario::experiment::Experiment;
-use crate::scenario::load::{Arrivals, RateFn, RateStep, VaryingRate};
 use crate::workload::schedule::Schedule;
 use std::path::Path;
 
@@ -154,15 +154,12 @@ fn mean_tokens(experiment: &Experiment, ready: &Ready) -> Result<(f64, f64), Fai
     Ok((expected.input_tokens / expected.requests, expected.output_tokens / expected.requests))
 }
 
-/// One repeat: low, high, low, at even distances, so that what varies is the endpoint.
+/// One repeat of the step.
 fn repeat(experiment: &Experiment, shape: &Shape, i: u32) -> Experiment {
     let mut one = experiment.clone();
     one.seed = experiment.seed.child("probe", u64::from(i));
-    let step = |rate: f64, hold_s: f64| RateStep { rate: Rate(rate), hold: TimeSpan(Nanos::from_secs_f64(hold_s)) };
-    let phases = [(shape.low_rate, shape.before_s), (shape.high_rate, shape.hold_s), (shape.low_rate, shape.after_s)];
-    let steps = phases.into_iter().filter(|(_, hold)| *hold > 0.0).map(|(rate, hold)| step(rate, hold)).collect();
     let load = &mut one.scenario.load;
-    load.arrivals = Arrivals::Constant { rate: RateFn::Varying(VaryingRate::Steps(steps)) };
+    load.arrivals = probed::arrivals(shape);
     load.warmup = TimeSpan(Nanos::ZERO);
     load.measure = TimeSpan(Nanos::from_secs_f64(shape.span_s()));
     one
@@ -210,4 +207,11 @@ fn verdict(document: &ProbeDocument, stopped: Option<Exit>) -> Exit {
         (None, false, true) => Exit::Inconclusive,
         (None, false, false) => Exit::Invalid,
     }
+}
+
+/// A probe.json, or the one in a folder that `probe` wrote.
+pub(crate) fn read(path: &Path) -> Result<ProbeDocument, Failure> {
+    let file = if path.is_dir() { path.join("probe.json") } else { path.to_owned() };
+    let bytes = files::read(&file, "probe", 256 << 20)?;
+    ProbeDocument::from_json(&String::from_utf8_lossy(&bytes)).map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", file.display())))
 }

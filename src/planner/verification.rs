@@ -288,10 +288,11 @@ impl Verification {
 }
 
 /// The endpoint with every part of its step law longer by `factor`.
-fn slowed(spec: &EndpointSpec, factor: f64) -> EndpointSpec {
+#[must_use]
+pub fn slowed(spec: &EndpointSpec, factor: f64) -> EndpointSpec {
     let mut slow = spec.clone();
     let law = &mut slow.step;
-    for part in [&mut law.base, &mut law.per_sequence, &mut law.per_prefill_token, &mut law.per_context_token] {
+    for part in [&mut law.base, &mut law.per_sequence, &mut law.per_prefill_token, &mut law.per_context_token, &mut law.prefill_growth] {
         *part = crate::base::units::TimeSpan(crate::base::time::Nanos::from_secs_f64(part.as_secs_f64() * factor));
     }
     slow
