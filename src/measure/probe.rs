@@ -240,7 +240,7 @@ impl Collector {
             let (from, to) = (self.bin(sent), self.bin(r.closed));
             if let Some(i) = from {
                 self.change[i] += 1;
-                self.ttft[i].extend(r.ttft_service().map(|t| t.as_millis_f64()));
+                self.ttft[i].extend(r.ttft_service().map(Nanos::as_millis_f64));
             }
             if let Some(i) = to {
                 self.change[i] -= 1;

@@ -151,8 +151,9 @@ fn partitions(sums: &Sums, n: usize, least: usize, most: usize) -> Vec<Partition
         let mut next = vec![f64::INFINITY; n + 1];
         let mut start = vec![0; n + 1];
         for j in levels * least..=n {
-            for i in (levels - 1) * least..=j - least {
-                let cost = best[i] + sums.cost(i, j);
+            let first = (levels - 1) * least;
+            for (i, before) in (first..).zip(&best[first..=j - least]) {
+                let cost = before + sums.cost(i, j);
                 if cost < next[j] {
                     (next[j], start[j]) = (cost, i);
                 }

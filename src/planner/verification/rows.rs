@@ -5,6 +5,7 @@ use super::{Allowance, POWER, Row, ShareRow, Standing, student_t_cdf};
 use crate::base::stats::interval::student_t_quantile;
 use crate::base::stats::output::ratio_of_batches;
 use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
+use crate::base::units::TimeSpan;
 use crate::scenario::slo::{Metric, Percentile, Slo};
 
 const METRICS: [(Metric, &str); 3] = [(Metric::Ttft, "TTFT"), (Metric::Tpot, "TPOT"), (Metric::E2e, "E2E")];
@@ -166,7 +167,7 @@ struct Difference {
 
 /// The share that ended well, and with objectives on latency the share that was good.
 pub(super) fn shares(worlds: &Worlds<'_>, allowance: &Allowance, slo: &Slo) -> Vec<ComparedShare> {
-    let bounds = METRICS.map(|(metric, _)| slo.request_bound(metric).map(|b| b.as_secs_f64()));
+    let bounds = METRICS.map(|(metric, _)| slo.request_bound(metric).map(TimeSpan::as_secs_f64));
     let factors = [allowance.ttft, allowance.tpot, allowance.e2e];
     let good = |power: i32| {
         move |s: &Seen| {
