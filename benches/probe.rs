@@ -72,6 +72,7 @@ fn cases() -> Vec<Case> {
         case("1 to 2 chunks, lag 5 min, random routing", endpoint(300.0, 1, 2, Routing::Random), 0.5, 2.5, 900.0),
         case("2 to 4 chunks, lag 3 min", endpoint(180.0, 2, 4, least), 1.0, 5.0, 600.0),
         case("4 to 5 chunks, lag 5 min", endpoint(300.0, 4, 5, least), 2.0, 9.0, 900.0),
+        case("1 to 2 chunks, low load 0.75", endpoint(300.0, 1, 2, least), 0.75, 2.5, 900.0),
         case("no scale-up (1 chunk)", endpoint(300.0, 1, 1, least), 0.5, 2.5, 900.0),
         case("not saturated (chunk twice as fast)", fast(endpoint(300.0, 1, 2, least)), 0.5, 2.0, 900.0),
     ]

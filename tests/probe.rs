@@ -123,3 +123,52 @@ fn an_endpoint_that_cannot_scale_is_refused_before_any_load() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no scale-up to probe"));
 }
+
+/// A plan for the same endpoint with a demand that it carries easily.
+const PLAN: &str = r#"
+[slo]
+ttft = { p90 = "1s" }
+[plan]
+demand = { poisson = { rate = "6/s" } }
+period = "1min"
+max_chunks = 4
+chunk = { size = "2000 tok/s", source = "assumed" }
+price = { first = "6 USD/h", next = "24 USD/h", source = "assumed" }
+promise = { requests = "90%", periods = "80%", confidence = "80%" }
+"#;
+
+fn run(args: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(args).args(["--quiet", "--format", "json"]).stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}\n{told}")), told)
+}
+
+/// A plan that rests on the true law, verified over HTTP: its verdict and its exit code agree, every file is there, and the pages ask for nothing.
+#[test]
+fn a_plan_is_verified_against_the_endpoint_it_describes() {
+    let out = tempfile::TempDir::new().unwrap();
+    let folder = out.path().display().to_string();
+    let scenario = out.path().join("step.toml").display().to_string();
+    std::fs::write(&scenario, format!("{SCENARIO}{PLAN}")).unwrap();
+    let (code, _, told) = run(&["plan", &scenario, "--out", &folder]);
+    assert_eq!(code, Some(0), "{told}");
+    let plans = out.path().join("step");
+    let plan = std::fs::read_dir(&plans).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let runs = out.path().join("runs").display().to_string();
+    let (code, found, told) =
+        run(&["verify", &scenario, "--plan", &plan, "--duration", "8s", "--seed", "4", "--at-most", "1", "--allow-client-limit", "--out", &runs]);
+    let verdict = found["verification"]["verdict"].as_str().unwrap_or_else(|| panic!("{found:#}\n{told}"));
+    let valid = found["verify"]["summary"]["validity"]["valid"].as_bool().unwrap();
+    let expected = match (valid, verdict) {
+        // A machine that is too busy to keep the schedule says so instead of judging.
+        (false, _) => 13,
+        (true, "stands") => 0,
+        (true, "undecided") => 12,
+        (true, other) => panic!("a true model is {other}: {:#}", found["verification"]),
+    };
+    assert_eq!(code, Some(expected), "{told}");
+    let made = std::fs::read_dir(out.path().join("runs/step")).unwrap().next().unwrap().unwrap().path();
+    assert!(made.join("verify.json").is_file() && made.join("verify.md").is_file());
+    let page = std::fs::read_to_string(made.join("verify.html")).unwrap();
+    assert!(page.contains("Measured against predicted") && !page.contains("<script") && !page.contains("src=") && page.len() < 400_000);
+}

@@ -26,7 +26,7 @@ const LONG: &str = "Finds how much an LLM serving endpoint may safely carry, and
 Replays token-length distributions against an endpoint, measures tokens per second and latency percentiles, and recommends
 minimum and maximum provisioned throughput in chunks, including the head-room that slow autoscaling makes necessary.
 
-Exit codes: 0 good; 2 usage or scenario; 11 objective not met, or no size keeps the promise; 12 inconclusive; 13 invalid run;
+Exit codes: 0 good; 2 usage or scenario; 11 objective not met, no size keeps the promise, or a promise broken; 12 inconclusive; 13 invalid run;
 15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
 
 /// How to write results on stdout.

@@ -9,7 +9,7 @@ pub enum Exit {
     Good,
     /// Wrong usage, or faults in a scenario or trace.
     Usage,
-    /// An objective was not met, or no size keeps the promise.
+    /// An objective was not met, no size keeps the promise, or a promise is broken.
     SloNotMet,
     /// Too few samples to say.
     Inconclusive,
@@ -32,7 +32,7 @@ impl Exit {
     pub const ALL: [(Self, &'static str); 10] = [
         (Self::Good, "done; every objective met"),
         (Self::Usage, "wrong usage, or faults in a scenario or trace"),
-        (Self::SloNotMet, "an objective was not met, or no size keeps the promise"),
+        (Self::SloNotMet, "an objective was not met, no size keeps the promise, or a promise is broken"),
         (Self::Inconclusive, "too few samples to say"),
         (Self::Invalid, "invalid run: it does not measure the endpoint"),
         (Self::Refused, "refused for safety or budget"),

@@ -35,7 +35,9 @@ pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
     let noted = args.probe.as_deref().map(|path| probed::take(path, &mut experiment, &mut model, &recordings.plan)).transpose()?;
     let depth = if args.quick { Comparisons::Skipped } else { Comparisons::Made };
     let mut recommendation = recommend(&experiment, &model, &recordings.plan, depth, printer)?;
-    recommendation.warnings.extend(noted.into_iter().flatten());
+    if let Some(noted) = noted {
+        probed::tell(&mut recommendation, noted);
+    }
     let folder = results::new_folder(&args.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
     write(&folder, &recommendation, &model, &Extras::default(), printer)?;
     print(&recommendation, printer)?;

@@ -10,7 +10,7 @@ use super::received::{Portion, UNITS_PER_TOKEN, portions};
 use super::step_change::{self, Step};
 use crate::base::stats::interval::student_t_quantile;
 use crate::base::stats::output::ratio_of_batches;
-use crate::base::stats::sample::{quantile_sorted, sort};
+use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
 use crate::base::time::Nanos;
 use crate::record::outcome::Group;
 use crate::record::request::RequestRecord;
@@ -181,6 +181,8 @@ pub struct Collector {
     ttft: Vec<Vec<f64>>,
     /// Seconds of streaming, and output tokens.
     streamed: Vec<(f64, f64)>,
+    /// Answers, and how long they came in for, all together.
+    answers: (u64, f64),
     requests: u64,
     throttled: u64,
     lost: u64,
@@ -199,6 +201,7 @@ impl Collector {
             change: vec![0; bins],
             ttft: vec![Vec::new(); bins],
             streamed: vec![(0.0, 0.0); bins],
+            answers: (0, 0.0),
             requests: 0,
             throttled: 0,
             lost: 0,
@@ -250,6 +253,7 @@ impl Collector {
             self.received[i] += f64::from(r.input_tokens);
         }
         if let (Some(first), Some(last)) = (r.first_token, r.last_token) {
+            self.answers = (self.answers.0 + 1, self.answers.1 + last.since(first).as_secs_f64());
             self.stream(first, last);
         }
         let mut parts: Vec<Portion> = Vec::new();
@@ -292,9 +296,10 @@ impl Collector {
         let (requests, throttled, lost) = (self.requests, self.throttled, self.lost);
         let step = self.step().min(bins.len());
         let hold_end = bins.iter().position(|b| b.from_s + 1e-6 >= self.shape.before_s + held_s).unwrap_or(bins.len());
-        let hold = Hold { shape: &self.shape, bins: &bins[step..hold_end.max(step)] };
+        let answer_s = self.answers.1 / (self.answers.0.max(1) as f64);
+        let hold = Hold { shape: &self.shape, bins: &bins[step..hold_end.max(step)], answer_s };
         let found = hold.read();
-        let scale_down = scale_down(&self.shape, &bins[hold_end.max(step)..]);
+        let scale_down = scale_down(&self.shape, &bins[..step], &bins[hold_end.max(step)..]);
         Repeat {
             lag: found.lag,
             sign: found.sign,
@@ -339,6 +344,8 @@ impl Collector {
 struct Hold<'a> {
     shape: &'a Shape,
     bins: &'a [Bin],
+    /// Mean time that an answer comes in for.
+    answer_s: f64,
 }
 
 /// What the throughput of the hold says.
@@ -407,7 +414,9 @@ impl Hold<'_> {
     /// No level stood out as saturated. Where a backlog grew all the same, its turn shows the chunk; where none did, the time per output token: it falls.
     fn without_level(&self, levels: Vec<Level>) -> Found {
         if let Some(turn) = self.turn().filter(|turn| self.backlog_share(turn.at_s) > BALANCED) {
-            return Found { lag: Some(turn), sign: Some(Sign::InFlight), no_lag: None, rises: vec![turn], levels };
+            // A chunk that comes takes what waits at once; the requests in flight fall when its first answers end.
+            let lag = Instant { low_s: (turn.low_s - 2.0 * self.answer_s).max(0.0), ..turn };
+            return Found { lag: Some(lag), sign: Some(Sign::InFlight), no_lag: None, rises: vec![lag], levels };
         }
         let (places, values) = logarithms(self.bins);
         let steps = step_change::steps(&values, LEAST_BINS, 3, CONFIDENCE);
@@ -455,14 +464,15 @@ fn instant_of(step: &Step, places: &[usize], bins: &[Bin], origin_s: f64, width:
     Some(Instant { at_s: at, low_s: at - (step.at as f64 - step.low) * width, high_s: at + (step.high - step.at as f64) * width })
 }
 
-/// After the step down: when the time per output token rises again, a chunk has gone. Seconds since the step down.
-fn scale_down(shape: &Shape, bins: &[Bin]) -> Option<Instant> {
-    let (places, values) = logarithms(bins);
+/// After the step down: when the time per output token rises again to what it was before the step, the chunk has gone. Seconds since the step down.
+fn scale_down(shape: &Shape, before: &[Bin], after: &[Bin]) -> Option<Instant> {
+    let (places, values) = logarithms(after);
     // The backlog comes first: its end is a fall, not a rise.
     let steps = step_change::steps(&values, LEAST_BINS, 4, CONFIDENCE);
-    let rise = steps
-        .iter()
-        .filter(|s| s.after - s.before >= LEAST_RATIO.ln() && s.strength >= CLEAR)
-        .max_by(|a, b| (a.after - a.before).total_cmp(&(b.after - b.before)))?;
-    instant_of(rise, &places, bins, shape.before_s + shape.hold_s, shape.bin_s())
+    let rise = steps.last().filter(|s| s.after - s.before >= LEAST_RATIO.ln() && s.strength >= CLEAR)?;
+    // The same load on the same chunks: a rise to any other level is chance. The first bins before the step are the start of the load.
+    let (_, earlier) = logarithms(&before[before.len() / 4..]);
+    let (level, _) = mean_variance(&earlier);
+    let is_back = earlier.len() >= LEAST_BINS && (rise.after - level).abs() <= 0.4 * (rise.after - rise.before);
+    is_back.then(|| instant_of(rise, &places, after, shape.before_s + shape.hold_s, shape.bin_s())).flatten()
 }

@@ -17,6 +17,9 @@ use crate::scenario::slo::Slo;
 use crate::scenario::unit::UnitProfile;
 use crate::scenario::workload::Lengths;
 
+/// What the scale-up lag is called among the assumptions.
+pub const LAG: &str = "scale-up delay";
+
 /// Every input, in the order in which a reader doubts them.
 #[must_use]
 pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) -> Vec<Assumption> {
@@ -25,7 +28,7 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     let mut add = |what: &str, value: String, source| list.push(Assumption { what: what.to_owned(), value, source });
     add("size of a chunk", format!("{} tokens/s", grouped(plan.chunk.size.0)), plan.chunk.source);
     add("price", price(&plan.price), plan.price.source.unwrap_or(Provenance::Assumed));
-    add("scale-up delay", lag(&plan.autoscaler.lag), plan.autoscaler_source);
+    add(LAG, lag(&plan.autoscaler.lag), plan.autoscaler_source);
     add("autoscaler", autoscaler(world), plan.autoscaler_source);
     add("scale-ups that fail", percent(plan.autoscaler.failure.0), plan.autoscaler_source);
     let is_recorded = matches!(plan.demand, Some(Arrivals::Trace { .. })) || matches!(plan.demand_model, Some(DemandSource::File(_)));

@@ -4,11 +4,20 @@ use crate::base::diag::{Severity, Warning};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::model::Model;
 use crate::cli::probe;
-use crate::planner::probed;
+use crate::planner::recommendation::Recommendation;
+use crate::planner::{assumptions, probed};
 use crate::scenario::experiment::Experiment;
 use crate::scenario::plan::Provenance;
 use crate::workload::schedule::Material;
 use std::path::Path;
+
+/// Says in the plan what came from the probe: the lag was measured, the rest of the policy is what the scenario says it is.
+pub(super) fn tell(plan: &mut Recommendation, noted: Vec<Warning>) {
+    plan.warnings.extend(noted);
+    for assumption in plan.assumptions.iter_mut().filter(|a| a.what == assumptions::LAG) {
+        assumption.source = Provenance::Measured;
+    }
+}
 
 /// The chunk of a fitted model and that of the probe may differ by this share.
 const PROBE_AGREES: f64 = 0.1;
@@ -22,7 +31,6 @@ pub(super) fn take(path: &Path, experiment: &mut Experiment, model: &mut Model, 
     };
     if let Some(plan) = experiment.scenario.plan.as_mut() {
         plan.autoscaler.lag = finding.lag.clone();
-        plan.autoscaler_source = Provenance::Measured;
     }
     let Some(chunk) = probe.chunk else { return Ok(Vec::new()) };
     let (workload, seed) = (&experiment.scenario.workload, experiment.seed);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Lengths may differ by this share before anybody needs to know.
-const LENGTHS: f64 = 0.05;
+const LENGTHS: f64 = 0.1;
 /// Requests may be refused in this share beyond the planned one.
 const REFUSED: f64 = 0.01;
 

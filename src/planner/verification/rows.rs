@@ -24,6 +24,8 @@ pub(super) struct Worlds<'a> {
     pub(super) draws: &'a [Sample],
     /// The model slowed down.
     pub(super) slow: &'a [Sample],
+    /// The part of what the slowdown does that an error of the law may do.
+    pub(super) of_slow: f64,
 }
 
 /// Measured against predicted on a logarithmic scale.
@@ -74,6 +76,7 @@ fn latency(worlds: &Worlds<'_>, m: usize, metric: &'static str, (percentile, q):
     }
     let (predicted, within) = mean_variance(&base);
     let (slow_mean, slow_within) = mean_variance(&slow);
+    let allowance = allowance.max((worlds.of_slow * (slow_mean - predicted)).exp());
     let among_draws = match pooled(worlds.draws)? {
         draws if draws.len() >= 2 => (mean_variance(&draws).1 - within).max(0.0),
         _ => 0.0,
@@ -196,7 +199,7 @@ fn share(
     }
     let sections = sections(n, f64::INFINITY);
     let part = |sample: &[Seen], is: &dyn Fn(&Seen) -> bool| sample.iter().filter(|s| is(s)).count() as f64 / sample.len().max(1) as f64;
-    let against = |is: &dyn Fn(&Seen) -> bool| {
+    let against = |is: &dyn Fn(&Seen) -> bool, side: f64| {
         let (predicted, within) = mean_variance(&worlds.base.iter().map(|s| part(s, is)).collect::<Vec<_>>());
         let (_, of_draws) = mean_variance(&worlds.draws.iter().map(|s| part(s, is)).collect::<Vec<_>>());
         let paired: Vec<(f64, f64)> = sections
@@ -207,13 +210,15 @@ fn share(
             })
             .collect();
         let of_run = ratio_of_batches(&paired).error.powi(2).max(within);
+        let (slow, _) = mean_variance(&worlds.slow.iter().map(|s| part(s, is)).collect::<Vec<_>>());
+        let predicted = predicted + side * worlds.of_slow * (predicted - slow).max(0.0);
         Difference { predicted, error: (of_run + within / worlds.base.len() as f64 + (of_draws - within).max(0.0)).sqrt() }
     };
     Some(ComparedShare {
         what,
         measured: part(worlds.measured, &measured),
-        low: against(&low),
-        high: against(&high),
+        low: against(&low, -1.0),
+        high: against(&high, 1.0),
         df: sections.len() as f64 - 1.0,
     })
 }
