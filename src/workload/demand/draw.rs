@@ -45,16 +45,15 @@ fn start(seed: Seed, period_s: f64) -> f64 {
 pub(super) fn by_law(law: &Law, seed: Seed, start_s: f64, bins: usize) -> Vec<f64> {
     let days = DayFactors::new(law, seed, start_s, bins);
     let mut residual = ResidualWalk::new(law, seed);
-    let mut log_rates: Vec<f64> = (0..bins)
+    let log_rates: Vec<f64> = (0..bins)
         .map(|bin| {
             let at_s = (bin as f64 + 0.5) * BIN_S;
             law.level + days.at(law, start_s + at_s) + law.growth_per_day * at_s / DAY_S + residual.at(at_s)
         })
         .collect();
-    log_rates.iter_mut().for_each(|x| *x = x.exp());
     let mut factors = vec![1.0; bins];
     add_shots(&law.shots, &mut seed.stream("shots"), BIN_S, &mut factors);
-    log_rates.iter().zip(&factors).map(|(rate, factor)| rate * factor).collect()
+    log_rates.iter().zip(&factors).map(|(log, factor)| log.exp() * factor).collect()
 }
 
 /// Profile and factor of each day, passing into each other around midnight.

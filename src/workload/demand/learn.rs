@@ -185,7 +185,9 @@ impl Fitted {
                     }
                     let apart: f64 = StandardNormal.sample(&mut stream);
                     let error = (total / n).sqrt() * z + (total * (1.0 / own.len().max(1) as f64 - 1.0 / n).max(0.0)).sqrt() * apart;
-                    logs.iter_mut().for_each(|log| *log += error + self.profile.growth_error * drift * n / 2.0);
+                    for log in logs {
+                        *log += error + self.profile.growth_error * drift * n / 2.0;
+                    }
                 }
                 let law = self.law_of(&profile, theta, total);
                 if law.check().is_ok() { law } else { centre.clone() }
@@ -253,7 +255,9 @@ fn normalised(days: &[SeriesDay], profile: &Profile) -> Vec<Vec<f64>> {
             let over = |(step, rate): (usize, &f64)| rate / logs[index(step as f64 / n as f64 * logs.len() as f64).min(logs.len() - 1)].exp();
             let mut out: Vec<f64> = day.rates.iter().enumerate().map(over).collect();
             let mean = mean_known(&out).max(1e-12);
-            out.iter_mut().for_each(|x| *x /= mean);
+            for x in &mut out {
+                *x /= mean;
+            }
             out
         })
         .collect()

@@ -111,7 +111,9 @@ impl Target {
             *rate = if known.is_finite() { counted(*rate, self.per_step, self.dispersion, &mut stream) } else { f64::NAN };
         }
         let mean = mean_known(&day);
-        day.iter_mut().for_each(|x| *x /= mean);
+        for x in &mut day {
+            *x /= mean;
+        }
         day
     }
 }

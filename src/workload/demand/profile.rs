@@ -34,7 +34,7 @@ pub(super) fn fit(days: &[SeriesDay], is_dated: bool) -> Profile {
     if days.len() > 1 {
         for classes in splits(days, &parts, is_dated) {
             for width in WIDTHS {
-                let score = left_out(days, &parts, &classes, width);
+                let score = left_out(days, &parts, classes, width);
                 if best.is_none_or(|(least, ..)| score < if is_dated { 0.98 } else { 0.95 } * least) {
                     best = Some((score, classes, width));
                 }
@@ -42,11 +42,11 @@ pub(super) fn fit(days: &[SeriesDay], is_dated: bool) -> Profile {
         }
     }
     let (_, classes, width) = best.unwrap_or((0.0, [0; 7], LONE_WIDTH));
-    with(days, &parts, &classes, width)
+    with(days, &parts, classes, width)
 }
 
 /// Profile and growth for given classes and smoothness.
-pub(super) fn with(days: &[SeriesDay], parts: &[Vec<f64>], classes: &[u8; 7], width: f64) -> Profile {
+pub(super) fn with(days: &[SeriesDay], parts: &[Vec<f64>], classes: [u8; 7], width: f64) -> Profile {
     let count = usize::from(classes.iter().copied().max().unwrap_or(0)) + 1;
     let all: Vec<usize> = (0..days.len()).collect();
     let logs: Vec<Vec<f64>> = (0..count)
@@ -55,7 +55,7 @@ pub(super) fn with(days: &[SeriesDay], parts: &[Vec<f64>], classes: &[u8; 7], wi
             smoothed(parts, if own.is_empty() { &all } else { &own }, width)
         })
         .collect();
-    let mut profile = Profile { classes: *classes, logs, width, growth: 0.0, growth_error: 0.0, day_logs: Vec::new() };
+    let mut profile = Profile { classes, logs, width, growth: 0.0, growth_error: 0.0, day_logs: Vec::new() };
     profile.day_logs = days.iter().zip(parts).map(|(day, parts)| profile.day_log(day, parts)).collect();
     profile.grow(days);
     profile
@@ -99,7 +99,9 @@ impl Profile {
         for (day, z) in days.iter().zip(&mut self.day_logs) {
             *z -= slope * (day.number as f64 - t_mean);
         }
-        self.logs.iter_mut().flatten().for_each(|log| *log += slope * (end - t_mean));
+        for log in self.logs.iter_mut().flatten() {
+            *log += slope * (end - t_mean);
+        }
     }
 }
 
@@ -137,7 +139,7 @@ fn splits(days: &[SeriesDay], parts: &[Vec<f64>], is_dated: bool) -> Vec<[u8; 7]
 }
 
 /// Mean squared error of the logarithm when each day is predicted from the others.
-fn left_out(days: &[SeriesDay], parts: &[Vec<f64>], classes: &[u8; 7], width: f64) -> f64 {
+fn left_out(days: &[SeriesDay], parts: &[Vec<f64>], classes: [u8; 7], width: f64) -> f64 {
     let (mut sum, mut n) = (0.0, 0.0);
     for out in 0..days.len() {
         let others: Vec<usize> = (0..days.len()).filter(|&d| d != out).collect();
@@ -160,7 +162,7 @@ pub(super) fn smoothed(parts: &[Vec<f64>], chosen: &[usize], width: f64) -> Vec<
         // No profile: the logarithm of the mean, not the mean of logarithms.
         return vec![mean_known(&raw).max(1e-9).ln(); PARTS];
     }
-    let reach = index((4.0 * width).ceil()).max(1).min(PARTS / 2);
+    let reach = index((4.0 * width).ceil()).clamp(1, PARTS / 2);
     let smooth = |part: usize, reach: usize, width: f64| {
         let (mut sum, mut weights) = (0.0, 0.0);
         for offset in 0..=2 * reach {
@@ -183,6 +185,8 @@ pub(super) fn smoothed(parts: &[Vec<f64>], chosen: &[usize], width: f64) -> Vec<
     // Smoothing logarithms lowers the mean: what the known parts hold in all is kept.
     let kept = |logs: &[f64]| raw.iter().zip(logs).filter(|(x, _)| x.is_finite()).map(|(_, log)| log.exp()).sum::<f64>();
     let shift = (raw.iter().filter(|x| x.is_finite()).sum::<f64>().max(1e-9) / kept(&out).max(1e-12)).ln();
-    out.iter_mut().for_each(|log| *log += shift);
+    for log in &mut out {
+        *log += shift;
+    }
     out
 }

@@ -6,6 +6,7 @@ use super::rows::LengthTable;
 use super::series::{Series, mean_known};
 use super::{BIN_S, DAY_S, ROWS};
 use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
+use crate::base::time::Nanos;
 use crate::workload::trace::{Rates, Row, Rows};
 
 /// A silence is a gap of the recording when this many requests were to be expected in it.
@@ -51,7 +52,7 @@ impl Begin {
 /// The series of single requests; refused ones count. `None` without instants.
 #[must_use]
 pub fn of_requests(rows: &Rows, said: &Said) -> Option<(Series, About)> {
-    let at_s: Vec<f64> = rows.rows.iter().filter_map(|r| r.at).chain(rows.throttled.iter().copied()).map(|at| at.as_secs_f64()).collect();
+    let at_s: Vec<f64> = rows.rows.iter().filter_map(|r| r.at).chain(rows.throttled.iter().copied()).map(Nanos::as_secs_f64).collect();
     let last_s = at_s.iter().copied().fold(0.0, f64::max);
     if rows.rows.iter().any(|r| r.at.is_none()) || last_s <= 0.0 {
         return None;
@@ -63,7 +64,9 @@ pub fn of_requests(rows: &Rows, said: &Said) -> Option<(Series, About)> {
     let aligned_s = (begin.start_s / step_s).floor() * step_s;
     let offset_s = begin.start_s - aligned_s;
     let mut bins = vec![0_u32; index((offset_s + last_s) / BIN_S) + 1];
-    at_s.iter().for_each(|at| bins[index((offset_s + at) / BIN_S)] += 1);
+    for at in &at_s {
+        bins[index((offset_s + at) / BIN_S)] += 1;
+    }
     let per_step = index(step_s / BIN_S);
     let mut rates: Vec<f64> = bins.chunks(per_step).map(|c| f64::from(c.iter().sum::<u32>()) / step_s).collect();
     // The first and the last step were not recorded in whole.
@@ -99,7 +102,9 @@ pub fn of_rates(rates: &Rates, lengths: Option<&Rows>, said: &Said) -> (Series, 
     let divides = |whole: f64| ((whole / width_s).round() * width_s - whole).abs() < 1e-6;
     let (step_s, mut values) = if divides(DAY_S) && (divides(600.0) || (width_s / 600.0).fract() < 1e-9) {
         let mut values = vec![f64::NAN; index(((last_s - first_s) / width_s).round()) + 1];
-        windows.iter().for_each(|(at, rate)| values[index(((at - first_s) / width_s).round())] = *rate);
+        for (at, rate) in windows {
+            values[index(((at - first_s) / width_s).round())] = *rate;
+        }
         (width_s, values)
     } else {
         notes.push(format!("windows of {width_s:.0} s are read off at every ten minutes"));
@@ -181,10 +186,14 @@ fn correct(rates: &mut [f64], share: f64, step_s: f64, has_refused: bool, notes:
         let missing = known * share / (1.0 - share);
         let at_cap: f64 = capped.iter().map(|&i| rates[i]).sum();
         if capped.is_empty() {
-            rates.iter_mut().for_each(|x| *x /= 1.0 - share);
+            for x in rates.iter_mut() {
+                *x /= 1.0 - share;
+            }
             notes.push(format!("{:.1} % of the requests are said to be missing (429): all rates are lifted alike", share * 100.0));
         } else {
-            capped.iter().for_each(|&i| rates[i] *= 1.0 + missing / at_cap);
+            for &i in &capped {
+                rates[i] *= 1.0 + missing / at_cap;
+            }
             notes.push(format!(
                 "{:.1} % of the requests are said to be missing (429): the rates of {} capped steps are lifted",
                 share * 100.0,
@@ -240,8 +249,8 @@ fn dispersion(bins: &[u32], rates: &[f64], per_step: usize) -> f64 {
 /// Rows in one stratum, or in strata of three hours where the mean lengths of hours differ beyond chance and by 5 %.
 fn strata(rows: &[Row], start_s: f64, is_dated: bool) -> LengthTable {
     let most = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let hour_of = |row: &Row| index((start_s + row.at.map_or(0.0, |at| at.as_secs_f64())).rem_euclid(DAY_S) / 3600.0).min(23);
-    let span_s = rows.last().and_then(|r| r.at).map_or(0.0, |at| at.as_secs_f64());
+    let hour_of = |row: &Row| index((start_s + row.at.map_or(0.0, Nanos::as_secs_f64)).rem_euclid(DAY_S) / 3600.0).min(23);
+    let span_s = rows.last().and_then(|r| r.at).map_or(0.0, Nanos::as_secs_f64);
     if !is_dated || span_s < 0.9 * DAY_S || !hours_differ(rows, &hour_of) {
         return LengthTable::pooled(thinned(rows.iter(), rows.len(), most));
     }
