@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use plimsoll::base::rng::Seed;
+use plimsoll::base::time::Nanos;
 use plimsoll::scenario::check::check;
 use plimsoll::scenario::load::TraceFormat;
-use plimsoll::workload::demand::{Said, of_rates};
+use plimsoll::workload::demand::{DemandModel, Said, Series, of_rates};
 use plimsoll::workload::learn::{Learnt, compact_table, learn, scenario_toml};
 use plimsoll::workload::trace::{Recording, Rows, read, read_any, sources};
 use std::fs::File;
@@ -80,4 +81,23 @@ fn the_recordings_of_rates_have_the_published_growth() {
     assert_eq!(azure.start_s, 4.0 * 86_400.0 + 7.2 * 60.0);
     let mean = azure.rates.iter().sum::<f64>() / azure.rates.len() as f64;
     assert!((mean * 60.0 / 1667.0 - 1.0).abs() < 0.01, "{mean}");
+}
+
+/// The shipped model draws weeks like the recorded one: its mean, its quiet weekend, its growth within 20 minutes.
+#[test]
+fn the_shipped_demand_model_draws_weeks_like_the_recorded_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/azure-code-week.demand.json");
+    let model = DemandModel::from_json(&std::fs::read(path).expect("a shipped model")).unwrap();
+    assert!(model.check.as_ref().is_some_and(|c| c.holds) && model.has_lengths());
+    assert_eq!((model.recorded.days, model.draw_count()), (7, 40));
+    let weeks: Vec<f64> = (0..12).flat_map(|i| model.day(Seed(5), i, Nanos::from_secs(7 * 86_400)).rates).collect();
+    let ten_minutes: Vec<f64> = weeks.chunks(40).map(|c| c.iter().sum::<f64>() / 40.0).collect();
+    let mean = ten_minutes.iter().sum::<f64>() / ten_minutes.len() as f64;
+    assert!((mean / 27.9 - 1.0).abs() < 0.06, "{mean}");
+    let of_weekend: f64 = ten_minutes.chunks(1008).map(|week| week[5 * 144..].iter().sum::<f64>() / 288.0).sum::<f64>() / 12.0;
+    assert!((0.35..0.45).contains(&(of_weekend / mean)), "Saturday .41, Sunday .39 of the mean: {}", of_weekend / mean);
+    let series = Series { step_s: 600.0, start_s: 0.0, is_dated: true, rates: ten_minutes };
+    for (drawn, recorded) in series.growth().iter().zip(&model.recorded.growth) {
+        assert!((drawn.p95 / recorded.p95 - 1.0).abs() < 0.04 && (drawn.p99 / recorded.p99 - 1.0).abs() < 0.06, "{drawn:?} for {recorded:?}");
+    }
 }

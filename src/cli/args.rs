@@ -328,6 +328,9 @@ pub struct PlanArgs {
     /// Takes the scale-up lag from a probe.json that `probe` wrote; a law that was assumed is stretched until a chunk serves what the probe saw.
     #[arg(long, value_name = "PROBE")]
     pub probe: Option<PathBuf>,
+    /// Demand grows by this factor, on top of `plan.growth`, e.g. 1.5x.
+    #[arg(long, value_name = "FACTOR")]
+    pub growth: Option<String>,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,

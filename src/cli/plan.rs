@@ -14,16 +14,23 @@ use crate::planner::verification::Verification;
 use crate::planner::{self, PlanProgress, cost, sensitivity};
 use crate::report as render;
 use crate::report::html::PlanExtras;
+use crate::scenario::check::Override;
 use crate::scenario::experiment::Experiment;
 use crate::workload::schedule::Material;
 use std::path::Path;
 
 /// Plans.
 pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
-    let mut experiment = scenario::read(&args.scenario, &[], Seed(args.scenario.seed.unwrap_or(1)), printer)?;
-    if experiment.scenario.plan.is_none() {
+    let seed = Seed(args.scenario.seed.unwrap_or(1));
+    let mut experiment = scenario::read(&args.scenario, &[], seed, printer)?;
+    let Some(plan) = &experiment.scenario.plan else {
         return Err(Failure::new(Exit::Usage, format!("{}: there is no [plan]", args.scenario.scenario.display()))
             .with_hint("scenarios/diurnal-plan.toml shows one: demand, chunk, price, promise"));
+    };
+    if let Some(text) = &args.growth {
+        let grown = plan.growth * factor(text)?;
+        let more = [Override { key: "plan.growth".to_owned(), value: format!("{grown:?}") }];
+        experiment = scenario::read(&args.scenario, &more, seed, printer)?;
     }
     purchase::fill_in(&mut experiment)?;
     let recordings = scenario::material(&experiment, printer)?;
@@ -42,6 +49,16 @@ pub(crate) fn run(args: &PlanArgs, printer: Printer) -> Outcome {
     write(&folder, &recommendation, &model, &Extras::default(), printer)?;
     print(&recommendation, printer)?;
     Ok(verdict(&recommendation))
+}
+
+/// A factor as people write it: `1.5x` or `1.5`.
+fn factor(text: &str) -> Result<f64, Failure> {
+    let number = text.trim().trim_end_matches(['x', 'X']).trim_end();
+    number
+        .parse()
+        .ok()
+        .filter(|f: &f64| f.is_finite() && *f > 0.0)
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("--growth {text:?}: expected a factor above 0, e.g. 1.5x")))
 }
 
 /// Whether the plan is compared with what it would be for other inputs.
