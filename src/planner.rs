@@ -3,7 +3,9 @@
 pub mod assumptions;
 pub mod bar;
 pub mod binned;
+pub mod bounds;
 pub mod capacity;
+pub mod chart;
 pub mod cost;
 pub mod demand;
 pub mod draws;
@@ -29,6 +31,7 @@ mod tune;
 pub mod units;
 pub mod verification;
 pub mod what_if;
+pub mod work;
 pub mod world;
 
 use crate::base::diag::{Severity, Warning};
@@ -285,6 +288,7 @@ impl Work<'_> {
         let error = simulation.error.take();
         self.effort.periods += simulation.periods;
         self.effort.requests += simulation.requests;
+        self.effort.simulated += simulation.simulated;
         self.effort.candidates = self.candidates;
         error.map_or(Ok(found), |e| Err(e.into()))
     }
@@ -306,6 +310,7 @@ impl Work<'_> {
         }
         self.effort.periods += simulation.periods;
         self.effort.requests += simulation.requests;
+        self.effort.simulated += simulation.simulated;
         outcomes
     }
 
@@ -421,6 +426,7 @@ impl Work<'_> {
         });
         self.effort.periods += effort.periods;
         self.effort.requests += effort.requests;
+        self.effort.simulated += effort.simulated;
         self.effort.candidates += effort.candidates;
         limits
     }
@@ -449,6 +455,7 @@ impl Work<'_> {
             });
         self.effort.periods += split.periods;
         self.effort.requests += split.requests;
+        self.effort.simulated += split.simulated;
         self.effort.candidates += split.candidates;
         split
     }

@@ -196,6 +196,12 @@ impl Binned {
         self.main.rates.iter().sum::<f64>() * BIN_S
     }
 
+    /// Bytes it takes, about; its lengths are shared.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bins() * (size_of::<f64>() + size_of::<u16>())
+    }
+
     /// When the period begins.
     #[must_use]
     pub fn begin(&self) -> u64 {
@@ -323,5 +329,66 @@ impl Walk {
             session: None,
             user: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::search::Seeds;
+    use crate::planner::tests::tiny_plan;
+    use crate::planner::world::World;
+    use crate::scenario::endpoint::EndpointSpec;
+    use crate::scenario::slo::Slo;
+    use crate::sim::virtual_time::Source;
+
+    /// forall bins: drawn alone it has the requests that a walk from the beginning meets there, and its rows are theirs.
+    #[test]
+    fn any_bin_alone_is_that_of_the_whole() {
+        let mut plan = tiny_plan();
+        // Not a whole number of bins: the end of the period cuts the last one.
+        plan.period = crate::base::units::TimeSpan::secs(607);
+        let lengths = serde_json::json!({ "independent": { "input": { "exponential": { "mean": 300.0 } }, "output": { "fixed": 50 } } });
+        let workload = Workload { lengths: serde_json::from_value(lengths).unwrap(), ..Workload::default() };
+        let (material, slo) = (Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &EndpointSpec::default(), &material, Seed(7)).unwrap();
+        let binned = world.binned(Seeds::Search, 2).unwrap();
+        let mut source = world.period(Seeds::Search, 2).unwrap();
+        let mut seen = 0;
+        for bin in 0..binned.bins() {
+            let (mut drawn, mut rows) = (Vec::new(), Vec::new());
+            binned.draw(bin, &mut drawn);
+            binned.each_row(bin, &mut |row| rows.push(row));
+            for request in &drawn {
+                let arrival = source.pop().unwrap();
+                let pair = binned.rows().pairs()[request.row];
+                assert_eq!((arrival.at.0, arrival.input_tokens, arrival.output_tokens), (request.at, pair.input, pair.output));
+                assert_eq!(request.at / BIN_NS, bin as u64);
+                seen += 1;
+            }
+            let mut same: Vec<usize> = drawn.iter().map(|r| r.row).collect();
+            same.sort_unstable();
+            rows.sort_unstable();
+            assert_eq!(rows, same);
+        }
+        assert_eq!(source.pop(), None);
+        // 2 a second over the period and a lead-in of a quarter of it; five standard deviations.
+        assert!((f64::from(seen) - 2.0 * 607.0 * 1.25).abs() < 5.0 * 39.0, "{seen}");
+    }
+
+    /// The mean of the pairs is that of the distribution, far closer than as many independent draws would bring it.
+    #[test]
+    fn lengths_drawn_once_keep_the_mean_of_their_distribution() {
+        let lengths = serde_json::json!({ "correlated": { "spearman": 0.5,
+            "input": { "lognormal": { "median": 800.0, "sigma": 1.0 } }, "output": { "gamma": { "mean": 200.0, "cv": 1.0 } } } });
+        let workload = Workload { lengths: serde_json::from_value(lengths).unwrap(), ..Workload::default() };
+        let model = LengthModel::new(&workload, Recordings::default(), length::Arrivals::Bare).unwrap();
+        let (input, output) = model.mean().unwrap();
+        let pairs = model.table(4096, Seed(1)).unwrap();
+        let mean = |of: &dyn Fn(&Pair) -> u32| pairs.iter().map(|p| f64::from(of(p))).sum::<f64>() / 4096.0;
+        let (found_input, found_output) = (mean(&|p| p.input), mean(&|p| p.output));
+        // Independent draws: a standard error of 2 %. The second of the pair is stratified only in part.
+        assert!((found_input / input - 1.0).abs() < 0.005, "{found_input} against {input}");
+        assert!((found_output / output - 1.0).abs() < 0.03, "{found_output} against {output}");
     }
 }

@@ -2,9 +2,9 @@
 
 use super::recommendation::DemandFacts;
 use super::search::{PARTS, Seeds};
+pub use super::work::least_work_s;
 use super::world::{World, effective_lag_s};
 use crate::base::time::Nanos;
-use crate::scenario::endpoint::EndpointSpec;
 use crate::sim::virtual_time::Source;
 use crate::workload::schedule::{self, Arrival};
 use rand::RngExt;
@@ -107,19 +107,6 @@ fn keep(sample: &mut Vec<Lengths>, seen: u64, arrival: &Arrival, draw: &mut crat
     }
 }
 
-/// The least time a chunk needs for a request, however well it is batched, seconds: its prompt, its share of the decoding iterations at a
-/// full batch, its tokens and its context. `c p + (a / Bmax + b)(o - 1) + d (o - 1)(p + o / 2)`.
-#[must_use]
-pub fn least_work_s(spec: &EndpointSpec, arrival: &Arrival) -> f64 {
-    let prompt = f64::from(arrival.input_tokens);
-    let computed = f64::from(arrival.input_tokens.saturating_sub(arrival.shared_tokens).max(1));
-    let decoded = f64::from(arrival.output_tokens.saturating_sub(1));
-    let law = &spec.step;
-    law.per_prefill_token.as_secs_f64() * computed
-        + (law.base.as_secs_f64() / f64::from(spec.max_batch.max(1)) + law.per_sequence.as_secs_f64()) * decoded
-        + law.per_context_token.as_secs_f64() * decoded * (prompt + decoded / 2.0)
-}
-
 /// The fewest chunks that could do the work of the busiest part of a period when even the heaviest of all requests that may be missed
 /// fall into it. A lower bound whatever the latency: what arrives in a part must be done in it or within the patience after it.
 fn fluid_bound(works: Vec<Vec<f64>>, window_s: f64, promised: f64) -> u32 {
@@ -179,6 +166,7 @@ mod tests {
     use super::*;
     use crate::base::rng::Seed;
     use crate::planner::tests::tiny_plan;
+    use crate::scenario::endpoint::EndpointSpec;
     use crate::scenario::slo::Slo;
     use crate::scenario::workload::Workload;
     use crate::workload::schedule::Material;

@@ -40,6 +40,8 @@ pub struct Split {
     pub periods: u64,
     /// Requests simulated.
     pub requests: u64,
+    /// Of these, simulated one by one.
+    pub simulated: u64,
     /// Candidates looked at.
     pub candidates: u32,
 }
@@ -77,7 +79,7 @@ pub fn split(
     let certain = world.with_uncertainty(&Uncertainty::default(), 1);
     let mut actual = Simulation::new(&certain, tariff, threads);
     let here = mean_chunks(&actual.evaluate(chosen.size, Seeds::Search, 0..rules.search_periods));
-    let mut effort = (actual.periods, actual.requests, 0);
+    let mut effort = (actual.periods, actual.requests, 0, actual.simulated);
     let mut best_with = |autoscaler: Autoscaler| {
         let other = certain.with_autoscaler(&autoscaler);
         let mut simulation = Simulation::new(&other, tariff, threads);
@@ -87,6 +89,7 @@ pub fn split(
         });
         effort.0 += simulation.periods;
         effort.1 += simulation.requests;
+        effort.3 += simulation.simulated;
         best.map(|(size, periods)| (size, mean_chunks(&periods)))
     };
     let policy = &world.endpoint.autoscaler;
@@ -116,7 +119,7 @@ pub fn split(
     let least = baseline(levels[0] * scale);
     let price_of_delay = if least.cost_per_hour > 0.0 { tariff.per_hour(chosen.mean_chunks) / least.cost_per_hour - 1.0 } else { 0.0 };
     let clairvoyant = Clairvoyant { fractional: least, whole: baseline(whole), price_of_delay };
-    Split { parts, clairvoyant, periods: effort.0, requests: effort.1, candidates: effort.2 }
+    Split { parts, clairvoyant, periods: effort.0, requests: effort.1, simulated: effort.3, candidates: effort.2 }
 }
 
 /// Mean chunks with ever more difficulties: none, whole chunks and bursts, lag, failures, uncertainty. None is below the one before it, or

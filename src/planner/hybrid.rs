@@ -2,10 +2,9 @@
 //!
 //! The number of chunks over time follows from the tokens offered alone (`sim::autoscale::path`), so a period at a size is a path of chunks and
 //! a path of work. Where the load is light for what serves, the share of requests missed is that of steady load, measured once by event
-//! simulation ([`chart`]); where it is not, the very requests that a full simulation would see are simulated ([`window`]). docs/METHOD.md says
+//! simulation ([`super::chart`]); where it is not, the very requests that a full simulation would see are simulated (`window`). docs/METHOD.md says
 //! why this is safe and how it is checked.
 
-pub mod chart;
 mod judge;
 mod profile;
 mod screen;
@@ -18,12 +17,11 @@ use super::binned::Binned;
 use super::search::{PeriodOutcome, Seeds, Size};
 use super::spread::spread;
 use super::world::World;
-use chart::Chart;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// Bytes of profiles that are kept from one candidate to the next, about.
-const KEPT_BYTES: usize = 192 << 20;
+/// Bytes of demand that are kept from one candidate to the next, about: a thousand days.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// Periods with fewer requests are simulated in whole: what a chart takes would not be won back.
 const FEW_REQUESTS: f64 = 30_000.0;
@@ -33,9 +31,7 @@ const FEW_REQUESTS: f64 = 30_000.0;
 pub struct Hybrid<'a> {
     world: &'a World<'a>,
     depth: Depth,
-    /// One a draw of the world, made when first needed.
-    charts: Vec<OnceLock<Chart>>,
-    profiles: BTreeMap<(Seeds, u32), Arc<Profile>>,
+    kept: BTreeMap<(Seeds, u32), Arc<Kept>>,
     kept_bytes: usize,
 }
 
@@ -45,12 +41,24 @@ pub fn covers(world: &World<'_>) -> bool {
     judge::is_screenable(&world.estimate(Size { min: 1, max: 2 })) && world.binned(Seeds::Search, 0).is_some()
 }
 
+/// The demand of a period, drawn and summed up.
+#[derive(Debug)]
+struct Kept {
+    demand: Binned,
+    profile: Profile,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.profile.bytes() + self.demand.bytes()
+    }
+}
+
 impl<'a> Hybrid<'a> {
     /// For the promise of the world's plan.
     #[must_use]
     pub fn new(world: &'a World<'a>, depth: Depth) -> Self {
-        let charts = (0..world.draw_count()).map(|_| OnceLock::new()).collect();
-        Self { world, depth, charts, profiles: BTreeMap::new(), kept_bytes: 0 }
+        Self { world, depth, kept: BTreeMap::new(), kept_bytes: 0 }
     }
 
     /// How much is to be found out about each period from now on.
@@ -58,42 +66,33 @@ impl<'a> Hybrid<'a> {
         self.depth = depth;
     }
 
-    /// Sums up the demand of periods, for all candidates that are going to be judged in them; the work is spread over threads.
+    /// Draws and sums up the demand of periods, for all candidates that are going to be judged in them; the work is spread over threads.
     pub fn prepare(&mut self, seeds: Seeds, periods: &[u32], threads: usize) {
-        let missing: Vec<u32> = periods.iter().copied().filter(|&p| !self.profiles.contains_key(&(seeds, p))).collect();
-        let made = spread(threads, &missing, &|&period| {
-            let demand = self.demand(seeds, period)?;
-            Some(Arc::new(Profile::of(&demand, self.chart(seeds, period, &demand).rows())))
-        });
-        for (period, profile) in missing.into_iter().zip(made) {
-            if let Some(profile) = profile {
-                self.keep(seeds, period, profile);
+        let missing: Vec<u32> = periods.iter().copied().filter(|&p| !self.kept.contains_key(&(seeds, p))).collect();
+        let made = spread(threads, &missing, &|&period| self.make(seeds, period));
+        for (period, made) in missing.into_iter().zip(made) {
+            if let Some(made) = made {
+                self.keep(seeds, period, Arc::new(made));
             }
         }
     }
 
-    fn demand(&self, seeds: Seeds, period: u32) -> Option<Binned> {
-        self.world.binned(seeds, period).filter(|demand| demand.expected_requests() >= FEW_REQUESTS)
+    fn make(&self, seeds: Seeds, period: u32) -> Option<Kept> {
+        let demand = self.world.binned(seeds, period).filter(|demand| demand.expected_requests() >= FEW_REQUESTS)?;
+        let profile = Profile::of(&demand, self.world.chart(seeds, period, &demand).rows());
+        Some(Kept { demand, profile })
     }
 
-    /// Keeps a profile while there is room; those of older rounds of certification make it.
-    fn keep(&mut self, seeds: Seeds, period: u32, profile: Arc<Profile>) {
-        if self.kept_bytes + profile.bytes() > KEPT_BYTES {
-            self.profiles.retain(|(family, _), _| *family == seeds || *family == Seeds::Search);
-            self.kept_bytes = self.profiles.values().map(|p| p.bytes()).sum();
+    /// Keeps a period while there is room; those of older rounds of certification make it.
+    fn keep(&mut self, seeds: Seeds, period: u32, made: Arc<Kept>) {
+        if self.kept_bytes + made.bytes() > KEPT_BYTES {
+            self.kept.retain(|(family, _), _| *family == seeds || *family == Seeds::Search);
+            self.kept_bytes = self.kept.values().map(|kept| kept.bytes()).sum();
         }
-        if self.kept_bytes + profile.bytes() <= KEPT_BYTES {
-            self.kept_bytes += profile.bytes();
-            self.profiles.insert((seeds, period), profile);
+        if self.kept_bytes + made.bytes() <= KEPT_BYTES {
+            self.kept_bytes += made.bytes();
+            self.kept.insert((seeds, period), made);
         }
-    }
-
-    fn chart(&self, seeds: Seeds, period: u32, demand: &Binned) -> &Chart {
-        let place = self.world.draw_place(seeds, period);
-        self.charts[place].get_or_init(|| {
-            let draw = self.world.draw(seeds, period);
-            Chart::new(&draw.endpoint, draw.bounds, self.world.patience(), demand, self.world.seed.child("plan-chart", place as u64))
-        })
     }
 
     /// The outcome of a period, without its cost, and how many requests were simulated for it. `None` where only a full simulation can tell:
@@ -106,15 +105,17 @@ impl<'a> Hybrid<'a> {
         if !judge::is_screenable(&spec) {
             return None;
         }
-        let demand = self.demand(seeds, period)?;
-        let chart = self.chart(seeds, period, &demand);
-        let kept = self.profiles.get(&(seeds, period)).cloned();
-        let profile = kept.unwrap_or_else(|| Arc::new(Profile::of(&demand, chart.rows())));
+        let kept = match self.kept.get(&(seeds, period)) {
+            Some(kept) => Arc::clone(kept),
+            None => Arc::new(self.make(seeds, period)?),
+        };
+        let (demand, profile) = (&kept.demand, &kept.profile);
+        let chart = self.world.chart(seeds, period, demand);
         let input = PeriodInput {
             spec: &spec,
             seed: world.period_seed(seeds, period),
-            demand: &demand,
-            profile: &profile,
+            demand,
+            profile,
             bounds: draw.bounds,
             patience: world.patience(),
             retry: None,

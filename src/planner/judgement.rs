@@ -1,7 +1,7 @@
 //! Whether a request was good, and how many chunks served: what every way of simulating a period counts by.
 
+use super::bounds::Bounds;
 use super::search::MissCounts;
-use super::world::Bounds;
 use crate::base::time::Nanos;
 use crate::record::outcome::Group;
 use crate::record::request::RequestRecord;

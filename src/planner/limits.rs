@@ -65,8 +65,10 @@ pub struct Limits {
 pub struct Effort {
     /// Periods simulated.
     pub periods: u64,
-    /// Requests simulated.
+    /// Requests of these periods.
     pub requests: u64,
+    /// Of these, simulated one by one.
+    pub simulated: u64,
     /// Candidates looked at.
     pub candidates: u32,
 }
@@ -110,6 +112,7 @@ pub fn find(
         });
         effort.periods += simulation.periods;
         effort.requests += simulation.requests;
+        effort.simulated += simulation.simulated;
         if let Some((size, periods)) = best {
             add(what, size, mean_cost(&periods));
         }

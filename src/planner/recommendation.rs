@@ -356,8 +356,10 @@ pub struct Effort {
     pub candidates: u32,
     /// Periods simulated.
     pub periods: u64,
-    /// Requests simulated.
+    /// Requests of these periods.
     pub requests: u64,
+    /// Of these, simulated one by one; the others count by a chart of steady load.
+    pub simulated: u64,
 }
 
 /// The published schema of `plan.json`.

@@ -80,6 +80,7 @@ pub(super) fn autoscaler(
 fn add(effort: &mut Effort, simulation: &mut Simulation<'_>) -> Result<(), Error> {
     effort.periods += simulation.periods;
     effort.requests += simulation.requests;
+    effort.simulated += simulation.simulated;
     simulation.error.take().map_or(Ok(()), |e| Err(e.into()))
 }
 

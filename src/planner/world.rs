@@ -7,16 +7,19 @@ use crate::record::request::Phase;
 use crate::scenario::endpoint::{Autoscaler, EndpointSpec, Lag};
 use crate::scenario::load::Arrivals;
 use crate::scenario::plan::{DemandEvent, Plan};
-use crate::scenario::slo::{Metric, Slo};
+use crate::scenario::slo::Slo;
 use crate::scenario::workload::Workload;
 use crate::sim::virtual_time::{Patience, Source};
 use crate::workload::demand::{Event, WhatIf};
 use crate::workload::schedule::{self, Arrival, Material, Place, Schedule};
 use rand_distr::{Distribution, StandardNormal};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+pub use super::bounds::Bounds;
 
 use super::binned::{self, BIN_NS, Binned, Levels, Walk};
+use super::chart::Chart;
 use super::draws::{Draw, Uncertainty};
 use super::search::{Seeds, Size};
 
@@ -45,29 +48,8 @@ pub struct World<'a> {
     lead: Schedule,
     /// The demand of each draw bin by bin, where it can be drawn so; then the two schedules only tell the spans.
     binned: Vec<Option<binned::Law>>,
-}
-
-/// What a request must meet to be good, beside ending well.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bounds {
-    /// TTFT at most.
-    pub ttft: Option<Nanos>,
-    /// TPOT at most, seconds.
-    pub tpot_s: Option<f64>,
-    /// E2E at most.
-    pub e2e: Option<Nanos>,
-}
-
-impl Bounds {
-    /// The loosest bound of each metric that the simulation knows. Gaps between single tokens (ITL) are not simulated in bulk.
-    #[must_use]
-    pub fn of(slo: &Slo) -> Self {
-        Self {
-            ttft: slo.request_bound(Metric::Ttft).map(TimeSpan::nanos),
-            tpot_s: slo.request_bound(Metric::Tpot).map(TimeSpan::as_secs_f64),
-            e2e: slo.request_bound(Metric::E2e).map(TimeSpan::nanos),
-        }
-    }
+    /// What steady load does to the endpoint of each draw, made when first asked for and shared by worlds that differ in their scaling alone.
+    charts: Arc<Vec<OnceLock<Chart>>>,
 }
 
 impl<'a> World<'a> {
@@ -98,7 +80,7 @@ impl<'a> World<'a> {
         let bounds = Bounds::of(slo);
         let draws = vec![Draw { endpoint: endpoint.clone(), bounds, demand_level: 1.0, demand: None }];
         let binned = vec![binned::Law::of(plan, workload, material, &what_if(plan), seed.child("plan-lengths", 0))?];
-        Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead, binned })
+        Ok(Self { plan, workload, material, endpoint, bounds, slo, seed, draws, prototype, lead, binned, charts: blank(1) })
     }
 
     /// The same world with its uncertainty: `per_family` outer draws for the search and as many others for certification.
@@ -113,7 +95,8 @@ impl<'a> World<'a> {
             None => own.clone(),
         };
         let binned = draws.iter().map(law).collect();
-        Self { draws, binned, ..self.clone() }
+        let charts = blank(draws.len());
+        Self { draws, binned, charts, ..self.clone() }
     }
 
     /// The same demand on an endpoint with other scaling.
@@ -139,7 +122,7 @@ impl<'a> World<'a> {
 
     /// The place of [`World::draw`] among all draws.
     #[must_use]
-    pub fn draw_place(&self, seeds: Seeds, period: u32) -> usize {
+    fn draw_place(&self, seeds: Seeds, period: u32) -> usize {
         let slot = (period % self.outer_draws()) as usize;
         match seeds {
             _ if self.draws.len() == 1 => 0,
@@ -148,10 +131,13 @@ impl<'a> World<'a> {
         }
     }
 
-    /// How many draws there are in all.
-    #[must_use]
-    pub fn draw_count(&self) -> usize {
-        self.draws.len()
+    /// What steady load does to the endpoint of a period's draw; `demand` is that of the period, of whichever it is.
+    pub(super) fn chart(&self, seeds: Seeds, period: u32, demand: &Binned) -> &Chart {
+        let place = self.draw_place(seeds, period);
+        self.charts[place].get_or_init(|| {
+            let Draw { endpoint, bounds, .. } = &self.draws[place];
+            Chart::new(endpoint, *bounds, self.patience(), demand, self.seed.child("plan-chart", place as u64))
+        })
     }
 
     /// The endpoint of a draw at a size.
@@ -239,6 +225,10 @@ impl<'a> World<'a> {
         let parts = Parts::Scheduled { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })? };
         Ok(Period { parts, lead_span: span })
     }
+}
+
+fn blank(count: usize) -> Arc<Vec<OnceLock<Chart>>> {
+    Arc::new((0..count).map(|_| OnceLock::new()).collect())
 }
 
 /// What the plan changes about the demand that was learnt.

@@ -318,8 +318,13 @@ pub fn verification(plan: &Recommendation, run: &RunDocument) -> Table {
 #[must_use]
 pub fn effort(plan: &Recommendation) -> String {
     let e = &plan.effort;
+    let how = if e.simulated < e.requests {
+        format!("{} of them one by one where misses could come from, the others by a chart of steady load, ", super::number::count(e.simulated))
+    } else {
+        String::new()
+    };
     format!(
-        "{}, {} and {} were simulated, seed {}.",
+        "{}, {} and {} were simulated, {how}seed {}.",
         plural(u64::from(e.candidates), "candidate", "candidates"),
         plural(e.periods, "period", "periods"),
         plural(e.requests, "request", "requests"),

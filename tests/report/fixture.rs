@@ -345,6 +345,6 @@ pub(crate) fn plan() -> Recommendation {
             limit: String::new(),
             hint: "measure it with plimsoll endpoint resize and wait, or try the plan at twice the lag".into(),
         }],
-        effort: Effort { candidates: 13, periods: 780, requests: 276_000_000 },
+        effort: Effort { candidates: 13, periods: 780, requests: 276_000_000, simulated: 276_000_000 },
     }
 }

@@ -1,15 +1,15 @@
 //! One period at one size: the path of chunks, the screen, and as many windows as the question needs.
 
-use super::chart::Chart;
 use super::profile::Profile;
 use super::screen::{Screened, Window, chunks_of_bins, screen};
 use super::window::look;
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
 use crate::planner::binned::{BIN_NS, Binned};
+use crate::planner::bounds::Bounds;
+use crate::planner::chart::Chart;
 use crate::planner::judgement::mean_ready;
 use crate::planner::search::{PARTS, PeriodOutcome};
-use crate::planner::world::Bounds;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::sim::autoscale;
 use crate::sim::event::{Retry, ScaleEvent};

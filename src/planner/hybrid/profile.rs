@@ -1,8 +1,7 @@
 //! What a period's demand is to any candidate: requests, tokens and work of each bin, summed once.
 
-use super::chart::RowFacts;
 use crate::planner::binned::{BIN_NS, Binned, Request};
-use std::mem::size_of;
+use crate::planner::chart::RowFacts;
 
 /// Sums over the bins of a lead-in and its period. Work and misses are by the law of one draw.
 #[derive(Clone, Debug, Default, PartialEq)]

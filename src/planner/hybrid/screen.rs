@@ -1,8 +1,8 @@
 //! The fluid screen: where a size is loaded lightly enough for the chart, and which windows must be simulated.
 
-use super::chart::Chart;
 use super::profile::Profile;
 use crate::planner::binned::{BIN_NS, Binned};
+use crate::planner::chart::Chart;
 use crate::sim::event::ScaleEvent;
 use crate::workload::demand::BIN_S;
 

@@ -1,13 +1,14 @@
 //! What steady load does to an endpoint of one draw: the share of requests it makes miss, by chunks and load, measured by event simulation.
 
+use super::binned::{BIN_NS, Binned, Rows};
+use super::bounds::Bounds;
+use super::judgement::Judgement;
+use super::search::MissCounts;
+use super::work::least_work_s;
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
-use crate::planner::binned::{BIN_NS, Binned, Rows};
-use crate::planner::demand::least_work_s;
-use crate::planner::judgement::Judgement;
-use crate::planner::search::MissCounts;
-use crate::planner::world::Bounds;
 use crate::record::request::Phase;
+use crate::scenario::autoscaler::Autoscaler;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::sim::bulk::{self, Ended, Job};
 use crate::sim::endpoint::Endpoint;
@@ -175,7 +176,7 @@ impl Chart {
     }
 
     fn fixed(&self, chunks: u32) -> EndpointSpec {
-        EndpointSpec { min_chunks: chunks, max_chunks: chunks, ..self.endpoint.clone() }
+        EndpointSpec { min_chunks: chunks, max_chunks: chunks, autoscaler: Autoscaler::default(), ..self.endpoint.clone() }
     }
 
     fn job(&self, at: u64, row: usize) -> Job {
@@ -199,7 +200,7 @@ impl Chart {
                 RowFacts { tokens: pair.input.saturating_add(pair.output.max(1)), work_us, hopeless: false }
             })
             .collect();
-        let mut endpoint = Endpoint::prescribed(&self.fixed(1), self.seed, Detail::Requests, &[]);
+        let mut endpoint = Endpoint::new(&self.fixed(1), self.seed, Detail::Requests);
         let mut counts = MissCounts::default();
         let mut hopeless = 0_u64;
         let jobs = (0..pairs.len()).map(|row| self.job(row as u64 * gap, row));
@@ -213,6 +214,10 @@ impl Chart {
             }
             true
         });
+        if self.endpoint.prefix_hit.requests.0 > 0.0 {
+            // Whether a prompt is found in a cache is drawn anew each time: no row is hopeless for sure, the load's share holds them all.
+            facts.iter_mut().for_each(|fact| fact.hopeless = false);
+        }
         let share = |n: u64| n as f64 / hopeless.max(1) as f64;
         self.causes = MissShares {
             ttft: share(counts.ttft),
@@ -232,7 +237,7 @@ impl Chart {
         const CROWD: u64 = 2_000;
         let rows: Vec<usize> = self.day(0, CROWD as f64 / BIN_S).into_iter().map(|(_, row)| row).collect();
         let spec = EndpointSpec { queue: u32::MAX, ..self.fixed(1) };
-        let mut endpoint = Endpoint::prescribed(&spec, self.seed, Detail::Requests, &[]);
+        let mut endpoint = Endpoint::new(&spec, self.seed, Detail::Requests);
         let for_ever = Patience { total: Nanos(u64::MAX / 4), first_byte: Nanos(u64::MAX / 4) };
         let (mut ended_jobs, mut work_s, mut last) = (0, 0.0, 0);
         bulk::run(rows.iter().map(|&row| self.job(0, row)), &mut endpoint, for_ever, None, &mut |ended| {
@@ -285,7 +290,7 @@ impl Chart {
             rows.borrow_mut().push(row);
             Some(self.job(at, row))
         });
-        let mut endpoint = Endpoint::prescribed(&self.fixed(chunks), self.seed, Detail::Requests, &[]);
+        let mut endpoint = Endpoint::new(&self.fixed(chunks), self.seed, Detail::Requests);
         bulk::run(jobs, &mut endpoint, self.patience, None, &mut |ended| {
             let row = rows.borrow()[ended.job as usize];
             ended.at < warm || each(ended, row)
@@ -325,4 +330,50 @@ fn alone(input: u32, output: u32) -> Arrival {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate; counts are not negative")]
 fn whole(value: f64) -> u64 {
     (value + 0.5) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::TimeSpan;
+    use crate::planner::search::Seeds;
+    use crate::planner::tests::tiny_plan;
+    use crate::planner::world::World;
+    use crate::scenario::slo::Slo;
+    use crate::scenario::workload::Workload;
+    use crate::workload::schedule::Material;
+
+    /// A chart of an endpoint whose requests take 40 ms of work, when they must have their first token within `ttft_ms`.
+    fn chart(ttft_ms: u64) -> Chart {
+        let mut endpoint = EndpointSpec { max_batch: 4, ..EndpointSpec::default() };
+        endpoint.step.base = TimeSpan::millis(2);
+        let bounds = Bounds { ttft: Some(Nanos::from_millis(ttft_ms)), ..Bounds::default() };
+        let plan = tiny_plan();
+        let lengths = serde_json::json!({ "independent": { "input": { "fixed": 200 }, "output": { "fixed": 20 } } });
+        let workload = Workload { lengths: serde_json::from_value(lengths).unwrap(), ..Workload::default() };
+        let (material, slo) = (Material::default(), Slo::default());
+        let world = World::new(&plan, &workload, &slo, &endpoint, &material, Seed(1)).unwrap();
+        Chart::new(&endpoint, bounds, world.patience(), &world.binned(Seeds::Search, 0).unwrap(), Seed(2))
+    }
+
+    #[test]
+    fn a_chart_rises_with_load_and_falls_with_chunks() {
+        let chart = chart(60);
+        assert!(chart.rows().iter().all(|row| !row.hopeless && row.tokens == 220));
+        let [low, high] = [0.8, 0.9].map(|load| chart.excess(2, load));
+        assert!(0.0 < low && low < chart.excess(2, 0.825) && chart.excess(2, 0.825) < high, "{low} {high}");
+        assert!(chart.excess(3, 0.9) < high);
+        assert_eq!(chart.excess(2, 1.2), 1.0);
+        assert!((0.7..=1.0).contains(&chart.saturation()), "{}", chart.saturation());
+    }
+
+    #[test]
+    fn rows_that_miss_on_an_idle_chunk_are_hopeless_and_no_excess() {
+        // 200 tokens of prompt take 14 ms, the network 2 ms.
+        let chart = chart(10);
+        assert!(chart.rows().iter().all(|row| row.hopeless));
+        let mut misses = MissCounts::default();
+        chart.tell_hopeless(10, &mut misses);
+        assert_eq!(misses, MissCounts { ttft: 10, ..MissCounts::default() });
+    }
 }
