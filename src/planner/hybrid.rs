@@ -38,7 +38,11 @@ pub struct Hybrid<'a> {
 /// Whether the periods of a world can be judged without simulating every request.
 #[must_use]
 pub fn covers(world: &World<'_>) -> bool {
-    judge::is_screenable(&world.estimate(Size { min: 1, max: 2 })) && world.binned(Seeds::Search, 0).is_some()
+    judge::is_screenable(&world.estimate(Size { min: 1, max: 2 })) && world.binned(Seeds::Search, 0).is_some_and(|demand| is_worth_it(&demand))
+}
+
+fn is_worth_it(demand: &Binned) -> bool {
+    demand.expected_requests() >= FEW_REQUESTS
 }
 
 /// The demand of a period, drawn and summed up.
@@ -78,7 +82,7 @@ impl<'a> Hybrid<'a> {
     }
 
     fn make(&self, seeds: Seeds, period: u32) -> Option<Kept> {
-        let demand = self.world.binned(seeds, period).filter(|demand| demand.expected_requests() >= FEW_REQUESTS)?;
+        let demand = self.world.binned(seeds, period).filter(is_worth_it)?;
         let profile = Profile::of(&demand, self.world.chart(seeds, period, &demand).rows());
         Some(Kept { demand, profile })
     }
