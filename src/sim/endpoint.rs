@@ -191,7 +191,8 @@ impl Endpoint {
             self.load.change(now.0, 1, 0);
             return;
         }
-        let Some(i) = self.replicas.iter_mut().position(|r| r.cancel(now.0, id)) else {
+        let waits = self.replicas.iter().position(|r| r.waits_longest(id)).filter(|&i| self.replicas[i].cancel(now.0, id));
+        let Some(i) = waits.or_else(|| self.replicas.iter_mut().position(|r| r.cancel(now.0, id))) else {
             return;
         };
         self.settle(i, now.0);

@@ -205,15 +205,22 @@ impl Replica {
         }
     }
 
+    /// Whether the request has waited longest of all here: in an overload, the one that loses its patience next.
+    pub(super) fn waits_longest(&self, id: u64) -> bool {
+        self.waiting.front().is_some_and(|&slot| self.sequences[slot as usize].id == id)
+    }
+
     /// Forgets an open request at `now` and frees all it held; false if it is not here. The iteration under way keeps its duration.
     pub(super) fn cancel(&mut self, now: u64, id: u64) -> bool {
-        let Some(index) = self.sequences.iter().position(|s| s.place != Place::Free && s.id == id) else {
+        let first = self.waiting.front().map(|&slot| slot as usize).filter(|_| self.waits_longest(id));
+        let Some(index) = first.or_else(|| self.sequences.iter().position(|s| s.place != Place::Free && s.id == id)) else {
             return false;
         };
         let sequence = self.sequences[index];
         let not_this = |slot: &u32| *slot as usize != index;
         match sequence.place {
             Place::Free => return false,
+            Place::Waiting if first.is_some() => drop(self.waiting.pop_front()),
             Place::Waiting => self.waiting.retain(not_this),
             Place::Prompt => {
                 self.cut_prefill(now, index);
