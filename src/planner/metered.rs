@@ -234,7 +234,7 @@ pub(super) fn recommend(
     let mut answer = Answer { evaluator, rules, profile, demand: &demand, effective_tok_s };
     let mut to = answer.blank(experiment, model.source, &found);
     answer.fill(&found, &mut to)?;
-    to.effort = Effort { candidates, periods: answer.evaluator.periods, requests: answer.evaluator.requests };
+    to.effort = Effort { candidates, periods: answer.evaluator.periods, requests: answer.evaluator.requests, simulated: answer.evaluator.requests };
     answer.evaluator.error.take().map_or(Ok(to), |e| Err(e.into()))
 }
 
