@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,8 +45,9 @@ def metrics(port):
     return {k: float(v) for k, v in re.findall(r"^llamacpp:(\w+)(?:\{[^}]*\})? (\S+)$", text, re.M)}
 
 
-def run(*args):
-    done = subprocess.run([PLIMSOLL, *args, "--quiet", "--format", "json", "--out", str(WORK / "reports")], capture_output=True, text=True)
+def run(*args, out=WORK / "reports"):
+    place = ["--out", str(out)] if out else []
+    done = subprocess.run([PLIMSOLL, *args, "--quiet", "--format", "json", *place], capture_output=True, text=True)
     if not done.stdout.strip().startswith(("{", "[")):
         sys.exit(f"plimsoll {' '.join(args)} exited {done.returncode}: {done.stderr}")
     return json.loads(done.stdout)
@@ -99,6 +101,49 @@ def crowd(scenario, port, users):
     assert s["tokens"]["output_usage"] == grown["tokens_predicted_total"], "output tokens differ from the server's own count"
 
 
+def of_step(scenario, name, seconds, *load):
+    """Loads once into a folder of its own."""
+    out = WORK / "fit" / name
+    shutil.rmtree(out, ignore_errors=True)
+    document = run("run", str(scenario), "--duration", f"{seconds}s", *load, out=out)
+    [folder] = out.glob("*/*")
+    s = document["summary"]
+    assert s["accounting"]["ok"] > 0, s["accounting"]
+    return folder, s
+
+
+def fit(port, small):
+    """Three load steps are fitted to, two more are predicted: E2E within 10 %, TTFT p90 within 20 %."""
+    scenario = WORK / "fit.toml"
+    lengths = "{ independent = { input = { uniform = { min = 16, max = 400 } }, output = { uniform = { min = 12, max = 60 } } } }" if small else \
+        "{ independent = { input = { uniform = { min = 16, max = 80 } }, output = { uniform = { min = 8, max = 24 } } } }"
+    text = SCENARIO.format(port=port, arrivals="{ closed = { users = 1 } }", measure=10, longest=60)
+    scenario.write_text(re.sub(r"(?m)^lengths = .*$", "lengths = " + lengths, text))
+    seconds = 10 if small else 45
+    steps = [of_step(scenario, "one-user", seconds, "--users", "1"), of_step(scenario, "twelve-users", seconds, "--users", "12")]
+    most = steps[1][1]["served_rate"]
+    steps.append(of_step(scenario, "open-70", seconds * 2, "--request-rate", f"{0.7 * most:.3f}"))
+    unseen = [of_step(scenario, "five-users", seconds, "--users", "5"), of_step(scenario, "open-45", seconds * 2, "--request-rate", f"{0.45 * most:.3f}")]
+    for label, (folder, _) in zip(("five users", f"{0.45 * most:.2f} requests/s"), unseen):
+        (folder / "fit-step.json").write_text(json.dumps({"label": label, "is_held_out": True}))
+    folders = [str(folder) for folder, _ in steps + unseen]
+    model = run("fit", *folders, "--out", str(WORK / "fit" / "model.json"), out=None)
+    rows = [r for r in model["quality"]["held_out"] if r["step"] > len(steps)]
+    print("\nFit on 1 user, 12 users and an open load; predicted: five users and an open load that the fit did not see\n")
+    print("| step | latency | measured ms | predicted ms | difference |\n| --- | --- | --- | --- | --- |")
+    worst = {"E2E": 0.0, "TTFT p90": 0.0}
+    for r in rows:
+        error = r["predicted_ms"] / r["measured_ms"] - 1
+        print(f"| {['five users', 'open load'][r['step'] - len(steps) - 1]} | {r['metric']} {r['percentile']} | {r['measured_ms']:.2f} | {r['predicted_ms']:.2f} | {error:+.1%} |")
+        if r["metric"] == "E2E" and r["percentile"] in ("mean", "p50", "p90"):
+            worst["E2E"] = max(worst["E2E"], abs(error))
+        if (r["metric"], r["percentile"]) == ("TTFT", "p90"):
+            worst["TTFT p90"] = max(worst["TTFT p90"], abs(error))
+    for p in model["parameters"]:
+        print(f"- {p['name']}: {p['value']:.4g} {p['unit']} ({p['low']:.4g} to {p['high']:.4g}), {p['source']}")
+    print(f"\nworst: E2E {worst['E2E']:.1%} (bar 10 %), TTFT p90 {worst['TTFT p90']:.1%} (bar 20 %); {len(rows)} figures")
+
+
 def main():
     port = free_port()
     server = subprocess.Popen([sys.executable, "-c", SERVER, MODEL, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -111,6 +156,9 @@ def main():
                 time.sleep(0.5)
         small = os.path.getsize(MODEL) < 50_000_000
         shape = {"port": port, "measure": 8 if small else 20, "longest": 200 if small else 60}
+        if "--fit" in sys.argv:
+            fit(port, small)
+            return
         scenario = WORK / "real.toml"
         scenario.write_text(SCENARIO.format(arrivals="{ closed = { users = 1 } }", **shape))
         print(f"model {pathlib.Path(MODEL).name}, one user, 24 output tokens a request; ours / the server's\n")
@@ -121,6 +169,7 @@ def main():
         rates(scenario, ("4", "12", "24") if small else ("0.2", "0.4", "0.8"))
         if small:
             crowd(scenario, port, 1000)
+        fit(port, small)
     finally:
         server.terminate()
         server.wait()

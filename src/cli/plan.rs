@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::model::{self, Model};
 use super::printer::Printer;
 use super::{files, load, progress, purchase, results, scenario};
+use crate::base::diag::{Severity, Warning};
 use crate::base::rng::Seed;
 use crate::measure::document::RunDocument;
 use crate::planner::recommendation::Recommendation;
@@ -16,6 +17,7 @@ use crate::report as render;
 use crate::report::html::PlanExtras;
 use crate::scenario::check::Override;
 use crate::scenario::experiment::Experiment;
+use crate::sim::fit::{Fitted, Operating};
 use crate::workload::schedule::Material;
 use std::path::Path;
 
@@ -101,7 +103,22 @@ pub(crate) fn recommend(
     bar.finish_and_clear();
     let mut plan = found.map_err(|e| Failure::from_error(Exit::Usage, &e))?;
     plan.warnings.extend(cost::age_warning(&plan.prices, &load::now_utc()));
+    if let Some(fitted) = model.fitted.as_ref().filter(|fitted| fitted.is_measured()) {
+        plan.warnings.extend(extrapolated(fitted, &plan));
+    }
     Ok(plan)
+}
+
+/// Where the plan takes chunks beyond what the fit has seen.
+fn extrapolated(fitted: &Fitted, plan: &Recommendation) -> Option<Warning> {
+    let beyond = fitted.beyond(&Operating { tok_s: plan.effective_chunk_tok_s, ..Operating::default() });
+    (!beyond.is_empty()).then(|| Warning {
+        severity: Severity::Doubt,
+        code: "extrapolated".to_owned(),
+        message: format!("the plan relies on the model beyond what was measured: {}", beyond.join("; ")),
+        limit: "1.05 times the highest measured load of a chunk".to_owned(),
+        hint: "measure higher loads: `plimsoll sweep SCENARIO --for-fit`, then `plimsoll fit`".to_owned(),
+    })
 }
 
 /// What a plan's page shows beside the plan.

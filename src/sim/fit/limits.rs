@@ -73,7 +73,8 @@ impl Search<'_> {
         Some((base, point))
     }
 
-    /// What held requests back, if anything: the batch cap, the key-value cache with either policy, or the cap and the cache.
+    /// What held requests back, if anything: the batch cap, or the key-value cache with either policy. One of them: a second one on top would
+    /// nearly always explain chance.
     fn held(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
         let Some(held) = self.sight.held else { return (base.clone(), point) };
         // Every explanation has had the same rounds before they are compared.
@@ -87,15 +88,7 @@ impl Search<'_> {
             return (base.clone(), open);
         }
         (shown.batch, shown.kv) = (cause == Cause::Batch, cause != Cause::Batch);
-        let others = causes.into_iter().filter(|c| (*c == Cause::Batch) != (cause == Cause::Batch));
-        let second = others.filter_map(|other| self.by_cause(&spec, &found, held, other)).min_by(|a, b| a.1.loss.total_cmp(&b.1.loss));
-        match second {
-            Some((both, better)) if found.loss > better.loss * FAR + CHANCE => {
-                (shown.batch, shown.kv) = (true, true);
-                (both, better)
-            }
-            _ => (spec, found),
-        }
+        (spec, found)
     }
 
     /// The best size of one limit. What holds requests back shows in the plateau from below: prompts in the works hold places and tokens as well,
