@@ -6,6 +6,7 @@
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Rate, Share, TimeSpan, TokenRate};
+use plimsoll::measure::probe::document::ProbeDocument;
 use plimsoll::measure::probe::{Collector, Repeat, Shape};
 use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, Lag, Routing, StepLaw};
 use plimsoll::scenario::load::{Arrivals, RateFn, RateStep, TraceFormat, VaryingRate};
@@ -31,6 +32,9 @@ struct Judged {
     seed: u64,
     truth_s: Option<f64>,
     down_s: Option<f64>,
+    /// More chunks came before the step already: nothing is to be seen then.
+    early: bool,
+    chunk_tok_s: Option<f64>,
     repeat: Repeat,
 }
 
@@ -111,14 +115,17 @@ fn judge(case: &Case, material: &Material, seed: u64) -> Judged {
     let back = s.before_s + s.hold_s;
     let gone = endpoint.scale_log().windows(2).find(|w| w[1].ready < w[0].ready && w[1].at.as_secs_f64() > back);
     let down_s = gone.map(|w| w[1].at.as_secs_f64() - back).filter(|t| *t < s.after_s);
-    Judged { seed, truth_s, down_s, repeat: collector.finish(span) }
+    let early = endpoint.scale_log().iter().any(|e| e.ready > s.chunks && e.at.as_secs_f64() < s.before_s);
+    let repeat = collector.finish(span);
+    let document = ProbeDocument::of((case.name, ""), *s, (1155.0, 211.0), vec![repeat.clone()], None);
+    Judged { seed, truth_s, down_s, early, chunk_tok_s: document.chunk.map(|c| c.tok_s), repeat }
 }
 
 fn row(case: &Case, judged: &[Judged]) -> String {
     let mut errors: Vec<f64> = Vec::new();
     let (mut inside, mut wide, mut seen, mut there, mut false_alarms) = (0, 0.0, 0, 0, 0);
     let mut speeds: Vec<f64> = Vec::new();
-    for j in judged {
+    for j in judged.iter().filter(|j| !j.early) {
         there += usize::from(j.truth_s.is_some());
         match (j.truth_s, j.repeat.lag) {
             (Some(truth), Some(lag)) => {
@@ -130,7 +137,7 @@ fn row(case: &Case, judged: &[Judged]) -> String {
             (None, Some(_)) => false_alarms += 1,
             _ => {}
         }
-        speeds.extend(j.repeat.levels.iter().find(|l| l.saturated).map(|l| l.tok_s / f64::from(case.shape.chunks)));
+        speeds.extend(j.chunk_tok_s);
     }
     let mut downs: Vec<f64> = judged.iter().filter_map(|j| Some(j.repeat.scale_down?.at_s - j.down_s?)).collect();
     downs.sort_by(f64::total_cmp);
@@ -144,7 +151,7 @@ fn row(case: &Case, judged: &[Judged]) -> String {
         case.name,
         there,
         share(seen, there),
-        share(false_alarms, judged.len() - there),
+        share(false_alarms, judged.iter().filter(|j| !j.early).count() - there),
         mean,
         at(&errors, 5),
         at(&errors, 95),

@@ -183,7 +183,9 @@ fn chunk_finding(shape: &Shape, repeats: &[Repeat]) -> Option<ChunkFinding> {
 
 /// The lines of a scenario that say what was measured.
 fn toml(finding: &LagFinding, chunk: Option<&ChunkFinding>, shape: &Shape) -> String {
-    let mut out = String::from("[plan]\n# The lag is; window, poll and target are what the scenario says.\nautoscaler_source = \"measured\"\n\n[plan.autoscaler]\n");
+    let mut out = String::from(
+        "[plan]\n# The lag is; window, poll and target are what the scenario says.\nautoscaler_source = \"measured\"\n\n[plan.autoscaler]\n",
+    );
     let each = finding.effective_s.iter().map(|s| format!("{s:.1} s")).collect::<Vec<_>>().join(", ");
     let told = match finding.decision_s {
         Some(d) => format!("less {d:.1} s for the decision of the assumed policy"),
