@@ -136,6 +136,8 @@ fn fortnight_model(mean: f64, material: &Material) -> DemandModel {
         law: Law { level, ..law },
         draws: Vec::new(),
         generator: Generator::Law,
+        day_factors: Vec::new(),
+        check: None,
         dispersion: 0.01,
         lengths: LengthTable::pooled(material.lengths.as_ref().unwrap().rows.clone()),
         what_if: WhatIf::default(),
