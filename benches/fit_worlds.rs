@@ -72,7 +72,7 @@ fn try_world(world: &World, seed: Seed, is_virtual: bool) -> Tried {
     let measure = |experiment: &Experiment| served.as_ref().map_or_else(|| measure(&world.truth, experiment), |s| s.measure(experiment));
     let mut design = Design::new(&base, &Material::default(), None).unwrap();
     let (mut steps, mut held_out) = (Vec::new(), Vec::new());
-    while let Some(step) = design.next() {
+    while let Some(step) = design.next_step() {
         let records = measure(&step.experiment);
         design.observe(&records);
         if has("--steps") {

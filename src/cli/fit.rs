@@ -43,8 +43,8 @@ fn assumed(measured: &[Measured], seed: Seed) -> Result<Experiment, Failure> {
     }
     let mut scenario = first.document.experiment.clone();
     if first.document.manifest.endpoint.embedded {
-        let EndpointSpec { min_chunks, max_chunks, routing, chunk, autoscaler, .. } = own;
-        scenario.endpoint = EndpointSpec { min_chunks, max_chunks, routing, chunk, autoscaler, ..EndpointSpec::default() };
+        let EndpointSpec { chunk, min_chunks, max_chunks, routing, autoscaler, .. } = own;
+        scenario.endpoint = EndpointSpec { chunk, min_chunks, max_chunks, routing, autoscaler, ..EndpointSpec::default() };
     }
     Ok(results::experiment_of(scenario, seed))
 }

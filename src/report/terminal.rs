@@ -95,7 +95,9 @@ pub fn fit(fitted: &Fitted, labels: &[String], paint: Paint) -> String {
     screen.heading("The model");
     screen.table(&fit_content::parameters(fitted));
     screen.heading("How sure it is");
-    fit_content::uncertainty(fitted).iter().for_each(|line| screen.line(line));
+    for line in fit_content::uncertainty(fitted) {
+        screen.line(&line);
+    }
     let assumed = fit_content::assumed(fitted);
     if !assumed.rows.is_empty() {
         screen.heading("What is missing");

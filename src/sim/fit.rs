@@ -251,7 +251,13 @@ mod tests {
 
     fn truth() -> EndpointSpec {
         let ns = |n| TimeSpan(Nanos(n));
-        let step = StepLaw { base: ns(14_000_000), per_sequence: ns(600_000), per_prefill_token: ns(90_000), per_context_token: ns(400), ..StepLaw::default() };
+        let step = StepLaw {
+            base: ns(14_000_000),
+            per_sequence: ns(600_000),
+            per_prefill_token: ns(90_000),
+            per_context_token: ns(400),
+            ..StepLaw::default()
+        };
         EndpointSpec { step, noise: 0.02, network: TimeSpan::millis(3), ..EndpointSpec::default() }
     }
 

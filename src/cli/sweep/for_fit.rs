@@ -28,7 +28,7 @@ pub(super) fn run(args: &SweepArgs, experiment: &Experiment, printer: Printer) -
     let mut design = Design::new(&experiment, &ready.recordings.load, Some(budget as f64)).map_err(usage)?;
     let folder = results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
     let mut documents: Vec<RunDocument> = Vec::new();
-    while let Some(FitStep { label, experiment: step, is_held_out, .. }) = design.next() {
+    while let Some(FitStep { label, experiment: step, is_held_out, .. }) = design.next_step() {
         if documents.is_empty() {
             load::check_first(&step, &ready, &loader)?;
         }

@@ -52,7 +52,7 @@ enum Kind {
     Open(usize),
 }
 
-/// The series of experiments. Ask for the [`Design::next`], run it, tell its records to [`Design::observe`].
+/// The series of experiments. Ask for the [`Design::next_step`], run it, tell its records to [`Design::observe`].
 #[derive(Clone, Debug)]
 pub struct Design {
     base: Experiment,
@@ -119,7 +119,7 @@ impl Design {
     }
 
     /// The next experiment; `None` at the end.
-    pub fn next(&mut self) -> Option<FitStep> {
+    pub fn next_step(&mut self) -> Option<FitStep> {
         loop {
             let kind = match self.current {
                 None => Kind::Probe,

@@ -122,8 +122,8 @@ fn each(all: &[&Errors], weights: &Weights, visit: &mut impl FnMut(f64, &[f64]))
             continue;
         }
         let requests = weights.of(s);
-        for metric in 0..3 {
-            let of_metric = OF_METRIC[metric] * weights.steps[s];
+        for (metric, of_metric) in OF_METRIC.into_iter().enumerate() {
+            let of_metric = of_metric * weights.steps[s];
             let present: f64 = (0..step.paired.len()).filter(|&i| !step.paired[i][metric].is_nan()).map(|i| requests.map_or(1.0, |w| w[i])).sum();
             for i in 0..step.paired.len() {
                 if !step.paired[i][metric].is_nan() {
@@ -182,9 +182,15 @@ pub(super) fn normal(errors: &Errors, centre: &Errors, moved: &[Errors], by: &[f
     });
     for k in 0..n {
         gradient[k] /= total.max(1e-9);
-        for l in 0..=k {
-            matrix[k][l] /= total.max(1e-9);
-            matrix[l][k] = matrix[k][l];
+        for cell in &mut matrix[k] {
+            *cell /= total.max(1e-9);
+        }
+    }
+    // Only the half below the diagonal was summed.
+    for k in 0..n {
+        let (above, row) = matrix.split_at_mut(k);
+        for (l, other) in above.iter_mut().enumerate() {
+            other[k] = row[0][l];
         }
     }
     (matrix, gradient)

@@ -150,9 +150,9 @@ fn eigenvalues(mut m: Vec<Vec<f64>>) -> Vec<f64> {
                 for row in &mut m {
                     (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
                 }
-                for k in 0..n {
-                    (m[p][k], m[q][k]) = (c * m[p][k] - s * m[q][k], s * m[p][k] + c * m[q][k]);
-                }
+                let (above, below) = (m[p].clone(), m[q].clone());
+                m[p] = above.iter().zip(&below).map(|(x, y)| c * x - s * y).collect();
+                m[q] = above.iter().zip(&below).map(|(x, y)| s * x + c * y).collect();
             }
         }
     }
