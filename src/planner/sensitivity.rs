@@ -56,10 +56,12 @@ pub fn compare(
         draws: 1,
     };
     let tariff = Tariff::new(&plan.price)?;
-    let mut looks = Looks { rules, tariff, slo: &scenario.slo, seed: experiment.seed, start, base_cost: 0.0, periods: 0, requests: 0, progress };
+    let mut looks =
+        Looks { rules, tariff, slo: &scenario.slo, seed: experiment.seed, start, base_cost: 0.0, periods: 0, requests: 0, simulated: 0, progress };
     let found = looks.all(&inputs)?;
     to.effort.periods += looks.periods;
     to.effort.requests += looks.requests;
+    to.effort.simulated += looks.simulated;
     to.sensitivity = Some(found);
     Ok(())
 }
@@ -74,6 +76,7 @@ struct Looks<'a> {
     base_cost: f64,
     periods: u64,
     requests: u64,
+    simulated: u64,
     progress: &'a mut dyn FnMut(PlanProgress),
 }
 
@@ -163,6 +166,7 @@ impl Looks<'_> {
         let found = work(&mut simulation);
         self.periods += simulation.periods;
         self.requests += simulation.requests;
+        self.simulated += simulation.simulated;
         simulation.error.take().map_or(Ok(found), |e| Err(e.into()))
     }
 }
