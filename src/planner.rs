@@ -184,6 +184,7 @@ pub fn recommend_under(
     let tariff = Tariff::new(&plan.price)?;
     let borrowed = with_lengths(material);
     refusal::check_lengths(plan, &borrowed)?;
+    let beyond = refusal::check_days(plan, material)?;
     let uncertainty = uncertainty_of(plan, model, &borrowed);
     let ground = Ground {
         scenario,
@@ -205,6 +206,7 @@ pub fn recommend_under(
     let found = work.search(progress)?;
     let mut recommendation = work.unanswered(experiment, model.source, &found);
     work.answer(&found, &mut recommendation, progress)?;
+    recommendation.warnings.extend(beyond);
     recommendation.effort = work.effort;
     Ok(recommendation)
 }

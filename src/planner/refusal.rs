@@ -2,9 +2,11 @@
 
 use super::cost;
 use super::explain;
+use crate::base::diag::{Severity, Warning};
 use crate::base::time::Nanos;
 use crate::scenario::load::Arrivals;
 use crate::scenario::plan::Plan;
+use crate::workload::demand::Generator;
 use crate::workload::schedule::{self, Material};
 
 /// Why there is no recommendation.
@@ -55,6 +57,22 @@ pub enum Error {
         /// Recorded rows.
         rows: usize,
         /// The largest share that they support.
+        most: String,
+    },
+    /// More is promised of periods than the recorded days can tell.
+    #[error(
+        "plan.promise.periods = {periods} speaks of 1 {noun} in {one_in}, and the demand was learnt from {recorded}: how bad so rare a {noun} is was never seen; expected at most {most}, or more recorded days"
+    )]
+    BeyondDays {
+        /// Share promised.
+        periods: String,
+        /// `day` or `period`.
+        noun: &'static str,
+        /// Its reciprocal tail.
+        one_in: u64,
+        /// What was recorded.
+        recorded: String,
+        /// The largest share that it supports.
         most: String,
     },
     /// The fit has too few draws for the confidence.
@@ -137,4 +155,65 @@ pub(super) fn check_lengths(plan: &Plan, material: &Material) -> Result<(), Erro
     let one_in = (1.0 / missed).round() as u64;
     let most = explain::percent(1.0 - 1.0 / count as f64);
     Err(Error::BeyondLengths { requests: plan.promise.requests.to_string(), one_in, rows: count, most })
+}
+
+/// Periods that a law learnt from `n` of them may speak of beyond the worst: one in this many times `n + 1`.
+const BEYOND: f64 = 10.0;
+
+/// What the recorded days leave open about a promise on rare ones. Recorded days drawn again (a block bootstrap) have none worse than the worst
+/// recorded one; a law goes beyond it, and is doubted for that, but not ten times as far.
+///
+/// # Errors
+/// When the promise speaks of periods rarer than that.
+pub(super) fn check_days(plan: &Plan, material: &Material) -> Result<Option<Warning>, Error> {
+    const DAY_S: f64 = 86_400.0;
+    let (None, Some(model)) = (&plan.demand, &material.demand) else { return Ok(None) };
+    let periods = f64::from(model.recorded.days) * DAY_S / plan.period.as_secs_f64().max(DAY_S);
+    let missed = 1.0 - plan.promise.periods.0;
+    // A named shape was not recorded at all: it is an assumption, and shown as one.
+    if model.recorded.days == 0 || missed <= 0.0 || missed * (periods + 1.0) >= 1.0 - 1e-9 {
+        return Ok(None);
+    }
+    let allowed = if matches!(model.generator, Generator::Days(_)) { 1.0 } else { BEYOND };
+    let recorded = format!("{} days", model.recorded.days);
+    if missed * (periods + 1.0) * allowed < 1.0 - 1e-9 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let one_in = (1.0 / missed).round() as u64;
+        let most = explain::percent(1.0 - 1.0 / (allowed * (periods + 1.0)));
+        let noun = if plan.period.as_secs_f64() <= DAY_S { "day" } else { "period" };
+        return Err(Error::BeyondDays { periods: plan.promise.periods.to_string(), noun, one_in, recorded, most });
+    }
+    Ok(Some(Warning {
+        severity: Severity::Doubt,
+        code: "beyond-recorded-days".to_owned(),
+        message: format!("{} of {} are promised, and the demand was learnt from {recorded}", plan.promise.periods, explain::periods_noun(plan)),
+        limit: String::new(),
+        hint: "the worst days rest on the law that was fitted, not on days that were seen: record longer, or promise less of them".to_owned(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::{Share, TimeSpan};
+    use crate::planner::tests::tiny_plan;
+    use crate::workload::demand::{DemandModel, Recorded};
+    use std::sync::Arc;
+
+    #[test]
+    fn rare_days_need_recorded_ones() {
+        let mut plan = tiny_plan();
+        (plan.demand, plan.period) = (None, TimeSpan::secs(86_400));
+        let check = |days: u32, periods: f64, plan: &mut Plan| {
+            plan.promise.periods = Share(periods);
+            let text = include_str!("../../scenarios/azure-code-week.demand.json");
+            let model = DemandModel::from_json(text.as_bytes()).unwrap();
+            let model = DemandModel { recorded: Recorded { days, ..model.recorded.clone() }, generator: Generator::Law, ..model };
+            check_days(plan, &Material { demand: Some(Arc::new(model)), ..Material::default() })
+        };
+        assert_eq!(check(14, 0.9, &mut plan).unwrap(), None);
+        assert!(check(14, 0.95, &mut plan).unwrap().is_some_and(|w| w.code == "beyond-recorded-days"));
+        assert!(matches!(check(14, 0.995, &mut plan), Err(Error::BeyondDays { one_in: 200, .. })));
+        assert_eq!(check(0, 0.995, &mut plan).unwrap(), None);
+    }
 }
