@@ -44,6 +44,7 @@ fn scenario(lag: &str, peak: &str) -> Scenario {
             "promise": { "requests": "97%", "periods": "70%", "confidence": "70%" },
             "max_chunks": 6,
             "timeout": "20s",
+            "search": { "periods": 10 },
         },
     });
     let mut scenario: Scenario = serde_json::from_value(value).expect("the scenario is well formed");
