@@ -5,12 +5,14 @@
 //! simulation ([`super::chart`]); where it is not, the very requests that a full simulation would see are simulated (`window`). docs/METHOD.md says
 //! why this is safe and how it is checked.
 
+mod input;
 mod judge;
 mod profile;
 mod screen;
 mod window;
 
-pub use judge::{Depth, PeriodInput, judge};
+pub use input::PeriodInput;
+pub use judge::{Depth, judge};
 pub use profile::Profile;
 
 use super::binned::Binned;

@@ -1,19 +1,17 @@
 //! One period at one size: the path of chunks, the screen, and as many windows as the question needs.
 
-use super::profile::Profile;
+use super::input::PeriodInput;
 use super::screen::{Screened, Window, chunks_of_bins, screen};
 use super::window::look;
 use crate::base::rng::Seed;
 use crate::base::time::Nanos;
-use crate::planner::binned::{BIN_NS, Binned};
-use crate::planner::bounds::Bounds;
+use crate::planner::binned::BIN_NS;
 use crate::planner::chart::Chart;
 use crate::planner::judgement::mean_ready;
 use crate::planner::search::{PARTS, PeriodOutcome};
 use crate::scenario::endpoint::EndpointSpec;
 use crate::sim::autoscale;
-use crate::sim::event::{Retry, ScaleEvent};
-use crate::sim::virtual_time::Patience;
+use crate::sim::event::ScaleEvent;
 
 /// How much is to be found out about a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,50 +28,6 @@ const EXACT: f64 = 0.002;
 const ROUGH: f64 = 0.02;
 /// A chart's estimate may be wrong by this factor either way before a verdict that rests on it would be.
 const DOUBT: f64 = 2.0;
-
-/// Everything about a period and a size that a judgement depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct PeriodInput<'a> {
-    /// The endpoint of the period's draw at the size.
-    pub spec: &'a EndpointSpec,
-    /// Of the period: scale-up delays and routing.
-    pub seed: Seed,
-    /// Its requests.
-    pub demand: &'a Binned,
-    /// Its sums.
-    pub profile: &'a Profile,
-    /// What a good request is.
-    pub bounds: Bounds,
-    /// When the client gives up.
-    pub patience: Patience,
-    /// Whether it comes back.
-    pub retry: Option<Retry>,
-    /// Share of requests that must be good.
-    pub promised: f64,
-}
-
-impl PeriodInput<'_> {
-    /// The part of the period in which an instant of the common time axis lies.
-    #[must_use]
-    pub fn part(&self, at: u64) -> usize {
-        let length = self.demand.end() - self.demand.begin();
-        let part = u128::from(at.saturating_sub(self.demand.begin())) * PARTS as u128 / u128::from(length.max(1));
-        usize::try_from(part).unwrap_or(usize::MAX).min(PARTS - 1)
-    }
-
-    /// Requests that may be missed.
-    fn allowance(&self, total: u64) -> u64 {
-        let mut allowed = index(total as f64 * (1.0 - self.promised));
-        // The very comparison that the promise makes, whatever rounding did above.
-        while allowed < total && (total - allowed - 1) as f64 >= self.promised * total as f64 {
-            allowed += 1;
-        }
-        while allowed > 0 && ((total - allowed) as f64) < self.promised * total as f64 {
-            allowed -= 1;
-        }
-        allowed
-    }
-}
 
 /// Whether the path of chunks follows from the tokens offered, so that [`judge`] can tell. Cheap: nothing is offered.
 pub(super) fn is_screenable(spec: &EndpointSpec) -> bool {
@@ -114,7 +68,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn screen(&self, limit: f64) -> Screened {
-        screen(self.input.demand, self.input.profile, self.chunks, self.chart, limit)
+        screen(self.input, self.chunks, self.chart, limit)
     }
 
     fn full(&mut self) -> PeriodOutcome {
@@ -148,12 +102,13 @@ impl Case<'_> {
         let mut order: Vec<&Window> = screened.windows.iter().collect();
         order.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.from.cmp(&b.from)));
         let mut open: u64 = order.iter().map(|w| w.requests(self.input.profile)).sum();
+        let mut lost: u64 = order.iter().map(|w| w.lost).sum();
         let mut inside = PeriodOutcome::default();
         let mut missed = 0;
         let mut order = order.into_iter();
         loop {
             let is_kept = missed_high + missed + open <= self.allowance;
-            if is_kept || missed_low + missed > self.allowance {
+            if is_kept || missed_low + missed + lost > self.allowance {
                 let (outside, outside_missed) = self.outside(screened, 1.0);
                 let guess = outside_missed + missed + round(order.map(|w| w.weight.min(w.requests(self.input.profile) as f64)).sum());
                 let missed = if is_kept { guess.min(self.allowance) } else { guess.max(self.allowance + 1) };
@@ -161,6 +116,7 @@ impl Case<'_> {
             }
             let window = order.next()?;
             open -= window.requests(self.input.profile);
+            lost -= window.lost;
             missed += self.inside(window, self.allowance - missed_low - missed, &mut inside);
         }
     }

@@ -1,9 +1,13 @@
 //! The fluid screen: where a size is loaded lightly enough for the chart, and which windows must be simulated.
 
+use super::input::PeriodInput;
 use super::profile::Profile;
-use crate::planner::binned::{BIN_NS, Binned};
+use crate::base::time::Nanos;
+use crate::planner::binned::BIN_NS;
+use crate::planner::bounds::Bounds;
 use crate::planner::chart::Chart;
 use crate::sim::event::ScaleEvent;
+use crate::sim::virtual_time::Patience;
 use crate::workload::demand::BIN_S;
 
 /// Consecutive bins that are simulated event by event.
@@ -17,6 +21,8 @@ pub(super) struct Window {
     pub to: usize,
     /// How bad it looks: the larger, the more misses it may hold.
     pub weight: f64,
+    /// Requests that wait so long by the fluid alone that they are missed; see [`Overload`].
+    pub lost: u64,
 }
 
 impl Window {
@@ -24,6 +30,24 @@ impl Window {
     #[must_use]
     pub(super) fn requests(&self, profile: &Profile) -> u64 {
         profile.counts[self.from..self.to].iter().map(|&c| u64::from(c)).sum()
+    }
+}
+
+/// When a request is missed for waiting alone, and how much can wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Overload {
+    /// A wait from which on requests are missed, seconds: the tightest bound that a wait counts for and a quarter of the patience.
+    pub hopeless_s: f64,
+    /// No request waits longer than its patience; a fifth less, seconds.
+    pub longest_s: f64,
+}
+
+impl Overload {
+    /// By the bounds and the patience of a period. Without a bound on TTFT or E2E no wait is hopeless before the patience ends.
+    pub(super) fn of(bounds: &Bounds, patience: Patience) -> Self {
+        let patience_s = patience.total.as_secs_f64();
+        let bound_s = [bounds.ttft, bounds.e2e].into_iter().flatten().min().map_or(patience_s, Nanos::as_secs_f64);
+        Self { hopeless_s: bound_s + 0.25 * patience_s, longest_s: 0.8 * patience_s }
     }
 }
 
@@ -54,18 +78,28 @@ pub(super) fn chunks_of_bins(path: &[ScaleEvent], bins: usize) -> Vec<u32> {
 /// Screens a period: bins count by the chart where steady load would miss at most the share `limit` beyond the hopeless ones and where no work
 /// is left over from before; the others are joined to windows.
 #[must_use]
-pub(super) fn screen(demand: &Binned, profile: &Profile, chunks: &[u32], chart: &Chart, limit: f64) -> Screened {
+pub(super) fn screen(input: &PeriodInput<'_>, chunks: &[u32], chart: &Chart, limit: f64) -> Screened {
+    let (demand, profile) = (input.demand, input.profile);
+    let overload = Overload::of(&input.bounds, input.patience);
     let bins = demand.bins();
     let lead = demand.lead_bins();
     let mut estimate = vec![0.0; bins];
     let mut weights = vec![0.0; bins];
-    let mut backlog = 0.0_f64;
+    let mut lost = vec![0; bins];
+    let (mut backlog, mut least_backlog) = (0.0_f64, 0.0_f64);
     for bin in 0..bins {
         let (rate, rows) = demand.expected(bin);
         let serving = f64::from(chunks[bin].max(1));
         let load = rate * chart.mean_work_s(&rows) / serving;
         let share = chart.excess(chunks[bin], load);
         backlog = (backlog + f64::from(profile.work_s[bin]) - serving * chart.saturation() * BIN_S).max(0.0);
+        // Chunks do a second of least work in a second at most, those that come within the bin for all of it; what nobody waits for any more is gone.
+        let most = f64::from(chunks[bin].max(*chunks.get(bin + 1).unwrap_or(&0)).max(1));
+        let before = least_backlog;
+        least_backlog = (least_backlog + f64::from(profile.work_s[bin]) - most * BIN_S).clamp(0.0, most * overload.longest_s);
+        if before.min(least_backlog) > most * overload.hopeless_s {
+            lost[bin] = profile.counts[bin];
+        }
         let count = f64::from(profile.counts[bin]);
         if share > limit || backlog > 0.0 {
             weights[bin] = count * (share.min(1.0) + backlog / (serving * BIN_S));
@@ -73,8 +107,9 @@ pub(super) fn screen(demand: &Binned, profile: &Profile, chunks: &[u32], chart: 
             estimate[bin] = share * (count - f64::from(profile.hopeless[bin]));
         }
     }
-    let windows = join(&weights, (lead, bins), chart.settle_bins());
-    for window in &windows {
+    let mut windows = join(&weights, (lead, bins), chart.settle_bins());
+    for window in &mut windows {
+        window.lost = lost[window.from..window.to].iter().map(|&c| u64::from(c)).sum();
         estimate[window.from..window.to].fill(0.0);
     }
     estimate[..lead].fill(0.0);
@@ -94,7 +129,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
                 last.to = to;
                 last.weight += weight;
             }
-            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight }),
+            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight, lost: 0 }),
         }
     }
     windows.retain_mut(|w| {
@@ -103,7 +138,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
     });
     let simulated: usize = windows.iter().map(|w| w.to - w.warm_from).sum();
     if simulated * 10 > bins * 8 {
-        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum() }];
+        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum(), lost: 0 }];
     }
     windows
 }
@@ -111,7 +146,6 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Nanos;
 
     #[test]
     fn the_least_number_of_chunks_in_a_bin_counts() {
@@ -124,14 +158,14 @@ mod tests {
         let mut weights = vec![0.0; 100];
         weights[40] = 2.0;
         let one = join(&weights, (10, 100), 4);
-        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0 }]);
+        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0, lost: 0 }]);
         weights[50] = 1.0;
-        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0 }]);
+        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0, lost: 0 }]);
         weights[50] = 0.0;
         weights[80] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2);
         weights[2] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2, "what is over before the period begins does not count");
-        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0 }]);
+        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0, lost: 0 }]);
     }
 }

@@ -1,6 +1,6 @@
 //! A window of a period, simulated event by event with the requests that a full simulation would see.
 
-use super::judge::PeriodInput;
+use super::input::PeriodInput;
 use super::screen::Window;
 use crate::base::time::Nanos;
 use crate::planner::binned::{BIN_NS, Request};
