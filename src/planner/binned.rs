@@ -252,7 +252,9 @@ impl Binned {
             // A bin that the end of the period cuts.
             let mut requests = Vec::new();
             self.draw(bin, &mut requests);
-            requests.iter().for_each(|r| each(r.row));
+            for request in &requests {
+                each(request.row);
+            }
             return;
         }
         for row in demand::rows_of(day, own, rows.len()) {

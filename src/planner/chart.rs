@@ -216,7 +216,9 @@ impl Chart {
         });
         if self.endpoint.prefix_hit.requests.0 > 0.0 {
             // Whether a prompt is found in a cache is drawn anew each time: no row is hopeless for sure, the load's share holds them all.
-            facts.iter_mut().for_each(|fact| fact.hopeless = false);
+            for fact in &mut facts {
+                fact.hopeless = false;
+            }
         }
         let share = |n: u64| n as f64 / hopeless.max(1) as f64;
         self.causes = MissShares {

@@ -182,7 +182,7 @@ impl<'a> World<'a> {
         let (period, lead_span) = (self.plan.period.nanos(), self.lead.span());
         let Some(arrivals) = &self.plan.demand else { return self.learnt_period(draw, seed) };
         if matches!(arrivals, Arrivals::Closed { .. }) {
-            let parts = Parts::Scheduled { lead: self.lead.reseeded(lead_seed), main: self.prototype.reseeded(seed) };
+            let parts = Parts::scheduled(self.lead.reseeded(lead_seed), self.prototype.reseeded(seed));
             return Ok(Period { parts, lead_span });
         }
         let at_level =
@@ -190,7 +190,7 @@ impl<'a> World<'a> {
         let level = outer * self.day_level(seed);
         let main = if level == 1.0 { self.prototype.reseeded(seed) } else { at_level(level, period, seed)? };
         let lead = if outer == 1.0 { self.lead.reseeded(lead_seed) } else { at_level(outer, lead_span, lead_seed)? };
-        Ok(Period { parts: Parts::Scheduled { lead, main }, lead_span })
+        Ok(Period { parts: Parts::scheduled(lead, main), lead_span })
     }
 
     /// The day-to-day factor of a period.
@@ -215,14 +215,14 @@ impl<'a> World<'a> {
     fn learnt_period(&self, draw: &Draw, seed: Seed) -> Result<Period, schedule::Error> {
         let (period, span) = (self.plan.period.nanos(), self.lead.span());
         if draw.demand_level == 1.0 && draw.demand.is_none() {
-            let parts = Parts::Scheduled { lead: self.lead.reseeded(seed), main: self.prototype.reseeded(seed) };
+            let parts = Parts::scheduled(self.lead.reseeded(seed), self.prototype.reseeded(seed));
             return Ok(Period { parts, lead_span: span });
         }
         let learnt = draw.demand.as_ref().or(self.material.demand.as_ref()).ok_or(schedule::Error::NoModel)?;
         let change = what_if(self.plan).and(&WhatIf { growth: draw.demand_level, ..WhatIf::default() });
         let model = Arc::new(learnt.scaled(&change));
         let draw = |place| Schedule::for_model(Arc::clone(&model), self.workload, place, self.material, seed);
-        let parts = Parts::Scheduled { lead: draw(Place::Lead { period, span })?, main: draw(Place::Whole { period })? };
+        let parts = Parts::scheduled(draw(Place::Lead { period, span })?, draw(Place::Whole { period })?);
         Ok(Period { parts, lead_span: span })
     }
 }
@@ -283,8 +283,14 @@ pub struct Period {
 /// How the arrivals are drawn.
 #[derive(Clone, Debug)]
 enum Parts {
-    Scheduled { lead: Schedule, main: Schedule },
+    Scheduled { lead: Box<Schedule>, main: Box<Schedule> },
     Binned(Walk),
+}
+
+impl Parts {
+    fn scheduled(lead: Schedule, main: Schedule) -> Self {
+        Self::Scheduled { lead: Box::new(lead), main: Box::new(main) }
+    }
 }
 
 /// Marks numbers of the lead-in: requests and sessions of the two parts must not be mistaken for each other.
@@ -317,7 +323,7 @@ pub struct Main {
 
 #[derive(Clone, Debug)]
 enum MainParts {
-    Scheduled(Schedule),
+    Scheduled(Box<Schedule>),
     Binned(Walk),
 }
 
