@@ -140,7 +140,9 @@ pub fn probe(found: &ProbeDocument, paint: Paint) -> String {
     screen.line(probe_content::NOTE);
     if !found.toml.is_empty() {
         screen.heading("For the scenario");
-        found.toml.lines().for_each(|line| screen.line(if line.is_empty() { " " } else { line }));
+        for line in found.toml.lines() {
+            screen.line(if line.is_empty() { " " } else { line });
+        }
     }
     screen.text
 }
