@@ -26,20 +26,20 @@ impl Keeper for Memory {
 }
 
 /// The endpoint, and the vocabulary of its clients.
-pub struct Served {
+pub(crate) struct Served {
     handle: serve::Handle,
     vocabulary: Arc<Vocabulary>,
 }
 
 impl Served {
     /// Serves `truth` on a free port.
-    pub fn start(truth: &EndpointSpec, like: &Experiment) -> Self {
+    pub(crate) fn start(truth: &EndpointSpec, like: &Experiment) -> Self {
         let vocabulary = Vocabulary::embedded(&like.scenario.workload.prompts.tokenizer).unwrap();
         Self { handle: serve::spawn_in_thread(truth.clone(), "hidden".to_owned(), Seed(5)).unwrap(), vocabulary: Arc::new(vocabulary) }
     }
 
     /// Loads it once.
-    pub fn measure(&self, experiment: &Experiment) -> Vec<RequestRecord> {
+    pub(crate) fn measure(&self, experiment: &Experiment) -> Vec<RequestRecord> {
         let mut experiment = experiment.clone();
         experiment.scenario.target.url = Some(self.handle.url());
         let parts = Parts {

@@ -4,7 +4,7 @@ use plimsoll::sim::fit::{FitFigure, Fitted};
 
 /// Errors of one world: each the mean over its held-out loads of the absolute relative error.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Errors {
+pub(crate) struct Errors {
     /// Largest of mean, p90, p99.
     pub e2e: f64,
     /// Largest of mean, p90, p99.
@@ -14,7 +14,7 @@ pub struct Errors {
 }
 
 /// One held-out load.
-pub struct Trial {
+pub(crate) struct Trial {
     /// In words: `70 %, other lengths`.
     pub name: String,
     pub rows: Vec<FitFigure>,
@@ -27,13 +27,13 @@ fn mean_error(trials: &[Trial], metric: &str, percentile: &str) -> f64 {
 }
 
 /// The errors of a world over its trials.
-pub fn errors(trials: &[Trial]) -> Errors {
+pub(crate) fn errors(trials: &[Trial]) -> Errors {
     let worst = |metric| ["mean", "p90", "p99"].iter().map(|p| mean_error(trials, metric, p)).fold(0.0, f64::max);
     Errors { e2e: worst("E2E"), tpot: worst("TPOT"), ttft_mean: mean_error(trials, "TTFT", "mean"), ttft_p99: mean_error(trials, "TTFT", "p99") }
 }
 
 /// How many measured quantiles lie at or below the predicted one times the factor of the fit, and of how many.
-pub fn covered(fitted: &Fitted, trials: &[Trial]) -> (usize, usize) {
+pub(crate) fn covered(fitted: &Fitted, trials: &[Trial]) -> (usize, usize) {
     let factor = |metric: &str| match metric {
         "TTFT" => fitted.multipliers.ttft,
         "TPOT" => fitted.multipliers.tpot,
@@ -45,7 +45,7 @@ pub fn covered(fitted: &Fitted, trials: &[Trial]) -> (usize, usize) {
 }
 
 /// The middle of some values.
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     if values.is_empty() { f64::NAN } else { values[values.len() / 2] }
 }

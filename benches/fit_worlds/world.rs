@@ -11,7 +11,7 @@ use plimsoll::scenario::workload::{Lengths, Marginal, Workload};
 use rand::RngExt;
 
 /// One hidden endpoint, and the mixes of lengths that are sent to it.
-pub struct World {
+pub(crate) struct World {
     pub name: String,
     pub truth: EndpointSpec,
     /// What it is fitted to.
@@ -29,7 +29,7 @@ fn mix(input: f64, sigma_in: f64, output: f64, sigma_out: f64) -> Workload {
 }
 
 /// World number `index` of a series.
-pub fn draw(seed: Seed, index: u64) -> World {
+pub(crate) fn draw(seed: Seed, index: u64) -> World {
     let mut stream = seed.keyed("world", index);
     let mut between = |low: f64, high: f64| -> f64 { (low.ln() + stream.random::<f64>() * (high / low).ln()).exp() };
     let ns = |v: f64| TimeSpan(Nanos(v as u64));
@@ -66,7 +66,7 @@ pub fn draw(seed: Seed, index: u64) -> World {
 
 /// The same world with something that the plain law does not have: by `index`, curvature, superlinear prefill, preemption, prefix hits, or chunks of two
 /// tokens; every sixth has two of them.
-pub fn misspecified(seed: Seed, index: u64) -> World {
+pub(crate) fn misspecified(seed: Seed, index: u64) -> World {
     let mut world = draw(seed, index);
     let mut stream = seed.keyed("misspecified", index);
     let mut between = |low: f64, high: f64| -> f64 { low + stream.random::<f64>() * (high - low) };
@@ -103,7 +103,7 @@ pub fn misspecified(seed: Seed, index: u64) -> World {
 }
 
 /// A scenario that loads `workload`; the endpoint in it is what the client assumes, not the truth.
-pub fn experiment(workload: &Workload, seed: Seed) -> Experiment {
+pub(crate) fn experiment(workload: &Workload, seed: Seed) -> Experiment {
     let scenario = Scenario {
         name: "hidden".to_owned(),
         question: String::new(),

@@ -85,10 +85,10 @@ impl Looks<'_> {
         let base = self.cheapest(inputs, 1.0)?;
         self.base_cost = base.map_or(0.0, |b| b.cost_per_hour);
         let mut swings = vec![
-            self.swing(inputs, "requests", ("-20 %", "+20 %"), (0.8, 1.2), |i, f| i.grown(f), |f| f)?,
-            self.swing(inputs, "output tokens a request", ("-20 %", "+20 %"), (0.8, 1.2), |i, f| i.longer(f), |f| f)?,
-            self.swing(inputs, "scale-up delay", ("-50 %", "+50 %"), (0.5, 1.5), |i, f| i.slower(f), |_| 1.0)?,
-            self.swing(inputs, "speed of a chunk", ("-10 %", "+10 %"), (0.9, 1.1), |i, f| i.faster(f), |f| 1.0 / f)?,
+            self.swing(inputs, "requests", ("-20 %", "+20 %"), (0.8, 1.2), super::what_if::Inputs::grown, |f| f)?,
+            self.swing(inputs, "output tokens a request", ("-20 %", "+20 %"), (0.8, 1.2), super::what_if::Inputs::longer, |f| f)?,
+            self.swing(inputs, "scale-up delay", ("-50 %", "+50 %"), (0.5, 1.5), super::what_if::Inputs::slower, |_| 1.0)?,
+            self.swing(inputs, "speed of a chunk", ("-10 %", "+10 %"), (0.9, 1.1), super::what_if::Inputs::faster, |f| 1.0 / f)?,
         ];
         // A change that no size can bear moves the cost most of all.
         let reach = |w: &WhatIf| if w.size.is_some() { w.cost_change.abs() } else { f64::INFINITY };

@@ -1,3 +1,5 @@
+//! Judged periods against full simulation.
+
 use super::*;
 use crate::base::rng::Seed;
 use crate::base::units::{TimeSpan, TokenRate};
