@@ -159,7 +159,7 @@ pub struct Day {
     pub dispersion: f64,
     /// Length stratum of each bin.
     pub strata: Vec<u16>,
-    /// The seed of its requests: see [`arrivals`].
+    /// The seed of its requests: see [`arrivals()`].
     pub seed: Seed,
 }
 
