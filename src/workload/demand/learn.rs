@@ -8,13 +8,14 @@ use super::profile::{self, Profile};
 use super::series::{Series, SeriesDay, mean_known};
 use super::{DAY_S, DemandModel, Generator, LengthTable, Recorded, RecordedDay, RecordedDays, VERSION, WhatIf};
 use crate::base::rng::Seed;
+use crate::base::stats::interval::normal_quantile;
 use rand::RngExt;
-use rand_distr::{ChiSquared, Distribution, StandardNormal};
+use rand::seq::SliceRandom;
 
 /// Day-to-day spread that is taken when no two days can be compared.
 const ASSUMED_SIGMA: f64 = 0.2;
 /// Outer draws of a learnt model.
-const DRAWS: u64 = 40;
+const DRAWS: usize = 40;
 /// What a fit simulates.
 const EFFORT: Effort = Effort { days: 80, trials: 160, sets: 200 };
 /// Fewest recorded days for a held-out check.
@@ -164,17 +165,17 @@ impl Fitted {
     pub(super) fn draws(&self, days: &[SeriesDay], centre: &Law) -> Vec<Law> {
         let step = Step::of(&self.target, self.theta, self.effort.days);
         let parts: Vec<Vec<f64>> = days.iter().map(SeriesDay::parts).collect();
+        let (levels, spreads, drifts) = (scores("level"), scores("spread"), scores("growth"));
+        let classes: Vec<Vec<f64>> = (0..self.profile.logs.len()).map(|class| scores(&format!("class {class}"))).collect();
         (0..DRAWS)
             .map(|draw| {
-                let mut stream = Seed(13).keyed("outer", draw);
-                let z: f64 = StandardNormal.sample(&mut stream);
-                let chi: f64 = ChiSquared::new(self.df.max(1.0)).map_or(1.0, |c| c.sample(&mut stream));
-                let total = if self.df > 0.0 { self.total * self.df / chi } else { self.total };
+                let mut stream = Seed(13).keyed("outer", draw as u64);
+                let total = if self.df > 0.0 { self.total * self.df / chi_square(spreads[draw], self.df) } else { self.total };
                 let theta = step.drawn(&self.target, self.theta, &mut stream);
                 let mut profile = self.profile.clone();
                 let n = days.len() as f64;
-                let drift: f64 = StandardNormal.sample(&mut stream);
-                profile.growth += self.profile.growth_error * drift;
+                let drift = self.profile.growth_error * drifts[draw];
+                profile.growth += drift;
                 for (class, logs) in profile.logs.iter_mut().enumerate() {
                     let own: Vec<usize> = (0..days.len()).filter(|&d| usize::from(self.profile.classes[days[d].weekday]) == class).collect();
                     let again: Vec<usize> = own.iter().map(|_| own[stream.random_range(0..own.len())]).collect();
@@ -183,10 +184,10 @@ impl Fitted {
                     if own.len() > 1 {
                         *logs = shape_of(&parts, &again, &self.profile, &old);
                     }
-                    let apart: f64 = StandardNormal.sample(&mut stream);
-                    let error = (total / n).sqrt() * z + (total * (1.0 / own.len().max(1) as f64 - 1.0 / n).max(0.0)).sqrt() * apart;
+                    let apart = (total * (1.0 / own.len().max(1) as f64 - 1.0 / n).max(0.0)).sqrt() * classes[class][draw];
+                    let error = (total / n).sqrt() * levels[draw] + apart;
                     for log in logs {
-                        *log += error + self.profile.growth_error * drift * n / 2.0;
+                        *log += error + drift * n / 2.0;
                     }
                 }
                 let law = self.law_of(&profile, theta, total);
@@ -216,9 +217,9 @@ impl Fitted {
             ));
         } else if n < 7 {
             notes.push(format!("{n} days are recorded, less than a week: weekdays that are missing are taken to be like the others"));
-        } else if n < 14 {
+        } else if n < 18 {
             notes.push(format!(
-                "{n} days are recorded, less than two weeks: growth cannot be told from differences between weekdays and is left at zero"
+                "{n} days are recorded, less than three weeks: growth cannot be told from differences between weekdays and is left at zero"
             ));
         }
         if self.df == 0.0 && n > 1 {
@@ -234,6 +235,19 @@ impl Fitted {
             notes.push(format!("rates are means over {:.0} s: faster bursts are not in the recording, and not in the model", series.step_s));
         }
     }
+}
+
+/// Standard normal scores of the outer draws: the middles of as many equally likely intervals in random order, so that few draws spread as they should.
+fn scores(name: &str) -> Vec<f64> {
+    let mut scores: Vec<f64> = (0..DRAWS).map(|i| normal_quantile((i as f64 + 0.5) / DRAWS as f64)).collect();
+    scores.shuffle(&mut Seed(13).stream(name));
+    scores
+}
+
+/// The quantile of chi-square with `df` degrees of freedom at a normal score (Wilson, Hilferty 1931).
+fn chi_square(score: f64, df: f64) -> f64 {
+    let spread = 2.0 / (9.0 * df);
+    (df * (1.0 - spread + score * spread.sqrt()).powi(3)).max(0.05 * df)
 }
 
 /// The profile of the days drawn again, at the level of `old`.

@@ -77,11 +77,12 @@ impl Profile {
         (seen.max(1e-9) / expected.max(1e-12)).ln()
     }
 
-    /// Growth by least squares over the days, where two weeks or more show it at 2.5 standard errors. The level then is that of the last day.
+    /// Growth by least squares over the days, where three weeks or more show it at three standard errors: a growth that is not there would move the
+    /// level by more than it is known. The level then is that of the last day.
     fn grow(&mut self, days: &[SeriesDay]) {
         let n = days.len() as f64;
         let span = days.last().map_or(0, |d| d.number) - days.first().map_or(0, |d| d.number);
-        if days.len() < 10 || span < 13 {
+        if days.len() < 18 || span < 20 {
             return;
         }
         let t_mean = days.iter().map(|d| d.number as f64).sum::<f64>() / n;
@@ -91,7 +92,7 @@ impl Profile {
         // Class means were taken out before: they cost degrees of freedom too.
         let df = n - 1.0 - self.logs.len() as f64;
         let error = (left / df / squares).sqrt();
-        if slope.abs() < 2.5 * error {
+        if slope.abs() < 3.0 * error {
             return;
         }
         (self.growth, self.growth_error) = (slope, error);
