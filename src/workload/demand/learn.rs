@@ -16,8 +16,10 @@ use rand::seq::SliceRandom;
 const ASSUMED_SIGMA: f64 = 0.2;
 /// Outer draws of a learnt model.
 const DRAWS: usize = 40;
-/// What a fit simulates.
+/// What a fit simulates; its days are a multiple of the recorded ones, see [`SIMULATED_DAYS`].
 const EFFORT: Effort = Effort { days: 80, trials: 160, sets: 200 };
+/// Simulated days for each recorded one, and at most: fewer would add more error than the recording has.
+const SIMULATED_DAYS: (usize, usize) = (3, 200);
 /// Fewest recorded days for a held-out check.
 const CHECKED_DAYS: usize = 4;
 
@@ -55,7 +57,8 @@ pub enum TooShort {
 /// # Errors
 /// When no day is recorded by half at least.
 pub fn learn(series: &Series, about: About) -> Result<DemandModel, TooShort> {
-    learn_with(series, about, EFFORT)
+    let days = (SIMULATED_DAYS.0 * series.days().len()).clamp(EFFORT.days, SIMULATED_DAYS.1);
+    learn_with(series, about, Effort { days, ..EFFORT })
 }
 
 /// The same with another effort.
@@ -280,6 +283,8 @@ fn normalised(days: &[SeriesDay], profile: &Profile) -> Vec<Vec<f64>> {
 /// How parameters move with statistics: one Gauss-Newton step of the weighted distance, held back by a prior of one unit of each logarithm.
 struct Step {
     jacobian: Vec<[f64; COUNT]>,
+    /// Days of a simulation.
+    days: usize,
 }
 
 impl Step {
@@ -295,7 +300,7 @@ impl Step {
                 std::array::from_fn(|i| (high[i] - low[i]) / 0.4)
             })
             .collect();
-        Self { jacobian }
+        Self { jacobian, days }
     }
 
     /// Parameters for the statistics of blocks drawn again.
@@ -303,8 +308,10 @@ impl Step {
         let blocks = super::matching::blocks(&target.days, target.step_s);
         let views: Vec<&[f64]> = (0..blocks.len()).map(|_| blocks[stream.random_range(0..blocks.len())]).collect();
         let again = super::moments::of_days(&views, target.step_s);
-        // Samples of few blocks vary too little by the factor n / (n - 1).
-        let wider = (blocks.len() as f64 / (blocks.len() as f64 - 1.0).max(1.0)).sqrt();
+        // Samples of few blocks vary too little by the factor n / (n - 1), and the simulation has an error of its own: as many times the
+        // recording's as it has fewer days (McFadden 1989).
+        let small = blocks.len() as f64 / (blocks.len() as f64 - 1.0).max(1.0);
+        let wider = (small * (1.0 + target.days.len() as f64 / self.days as f64)).sqrt();
         let known = |i: usize| again[i].is_finite() && target.observed[i].is_finite() && self.jacobian.iter().all(|row| row[i].is_finite());
         let n = theta.len();
         let mut system = vec![vec![0.0; n + 1]; n];
