@@ -83,7 +83,7 @@ pub fn facts(price: &Price) -> PriceFacts {
 #[must_use]
 pub fn age_warning(price: &PriceFacts, today: &str) -> Option<Warning> {
     let warn = |severity, code: &str, message: String| {
-        let hint = "copy the price file, correct it, and set its `as_of`".to_owned();
+        let hint = "copy the price file, correct it, and set its as_of".to_owned();
         Some(Warning { severity, code: code.to_owned(), message, limit: format!("{STALE_DAYS} days"), hint })
     };
     let Some(as_of) = &price.as_of else {

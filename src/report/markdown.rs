@@ -113,7 +113,7 @@ pub fn plan(plan: &Recommendation) -> String {
     table(&mut out, &plan_content::headroom(plan));
     let _ = write!(out, "\n{}\n", text(&money_content::prices(plan)));
     if let Some(found) = &plan.break_even {
-        let _ = write!(out, "\n{}. {}\n", text(&found.verdict), text(&money_content::break_even_note(found)));
+        let _ = write!(out, "\n{} {}\n", text(&money_content::verdict(found)), text(&money_content::break_even_note(found)));
         table(&mut out, &money_content::break_even(found, &plan.currency));
     }
     table(&mut out, &plan_content::alternatives(plan));

@@ -42,6 +42,12 @@ pub fn break_even(found: &BreakEven, currency: &str) -> Table {
     table
 }
 
+/// Which way to pay is cheaper, and why.
+#[must_use]
+pub fn verdict(found: &BreakEven) -> String {
+    super::words::sentence(&found.verdict)
+}
+
 /// From which load on provisioned throughput is cheaper.
 #[must_use]
 pub fn break_even_note(found: &BreakEven) -> String {

@@ -211,9 +211,7 @@ pub fn certificate(plan: &Recommendation) -> String {
 /// Which uncertainty decides the size, as a sentence; empty when that was not looked at.
 #[must_use]
 pub fn limits(plan: &Recommendation) -> String {
-    let mut letters = plan.limits.sentence.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    if first.is_empty() { first } else { format!("{first}{}.", letters.as_str().trim_end_matches('.')) }
+    words::sentence(&plan.limits.sentence)
 }
 
 /// What less uncertainty would save; empty rows when there is none.

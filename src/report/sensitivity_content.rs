@@ -8,8 +8,13 @@ use crate::planner::recommendation::{CandidateResult, Sensitivity, Sized, WhatIf
 #[must_use]
 pub fn note(found: &Sensitivity) -> String {
     let base = found.base.as_ref().map_or_else(String::new, |b| format!(" The same depth without any change gives {}.", chunks(b)));
+    let late = if found.inputs.iter().any(|s| s.input == "requests" && s.less.cost_change > 0.005) {
+        " Less demand costs more here: the autoscaler then asks for a chunk too late, or not at all, and the minimum has to carry what it misses."
+    } else {
+        ""
+    };
     format!(
-        "Comparisons, not certificates: the cheapest size near the plan that passes {} simulated periods, the same ones for every row, with endpoint and demand as estimated.{base}",
+        "Comparisons, not certificates: the cheapest size near the plan that passes {} simulated periods, the same ones for every row, with endpoint and demand as estimated.{base}{late}",
         found.periods
     )
 }

@@ -164,12 +164,12 @@ pub fn plan(plan: &Recommendation, paint: Paint) -> String {
     screen.heading("Where the money goes");
     screen.table(&plan_content::headroom(plan));
     screen.heading("Why not less, and what rules of thumb say");
-    screen.line(&plan.binding);
+    screen.line(&words::sentence(&plan.binding));
     screen.table(&plan_content::alternatives(plan));
     screen.heading("Prices, and paying by the token instead");
     screen.line(&money_content::prices(plan));
     if let Some(found) = &plan.break_even {
-        screen.line(&format!("{}.", found.verdict));
+        screen.line(&money_content::verdict(found));
         screen.line(&money_content::break_even_note(found));
         screen.table(&money_content::break_even(found, &plan.currency));
     }

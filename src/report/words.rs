@@ -60,6 +60,14 @@ pub fn cause(name: &str) -> &str {
     }
 }
 
+/// A sentence with its capital letter and its full stop; nothing stays nothing.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    if first.is_empty() { first } else { format!("{first}{}.", letters.as_str().trim_end_matches('.')) }
+}
+
 /// What an uncertainty is about.
 #[must_use]
 pub fn binds(what: Binds) -> &'static str {

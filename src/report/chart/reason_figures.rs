@@ -55,9 +55,10 @@ pub fn tornado(found: &Sensitivity, currency: &str) -> Chart {
     let (mut less, mut more, mut none, mut notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, swing) in found.inputs.iter().enumerate() {
         let base = (rows - 1 - i) as f64;
-        for (what, boxes) in [(&swing.less, &mut less), (&swing.more, &mut more)] {
+        // Above each other: both may lie on the same side.
+        for (what, boxes, foot) in [(&swing.less, &mut less, 0.28), (&swing.more, &mut more, 0.07)] {
             let end = if what.size.is_some() { what.cost_change } else { x.max };
-            let bar = [end.min(0.0), end.max(0.0), base + 0.08, base + 0.48];
+            let bar = [end.min(0.0), end.max(0.0), base + foot, base + foot + 0.19];
             if what.size.is_some() { boxes.push(bar) } else { none.push(bar) }
         }
         let said = |w: &WhatIf| format!("{} \u{2192} {}", w.change, sensitivity_content::outcome(w, currency));

@@ -82,7 +82,7 @@ pub fn plan_page(plan: &Recommendation, extras: &PlanExtras) -> String {
         kpis: part::figures(&content::figures(plan)),
         warnings: part::warnings(plan.warnings.iter()),
         timeline: timelines(plan),
-        money_verdict: plan.break_even.as_ref().map(|found| capital(&found.verdict)).unwrap_or_default(),
+        money_verdict: plan.break_even.as_ref().map(money_content::verdict).unwrap_or_default(),
         money: money(plan),
         sensitivity: plan.sensitivity.as_ref().map(|found| sensitivity(plan, found)).unwrap_or_default(),
         headroom: bar(plan)
@@ -149,13 +149,6 @@ fn sensitivity(plan: &Recommendation, found: &Sensitivity) -> String {
 fn doubts(plan: &Recommendation) -> String {
     let table = content::without(plan);
     if table.rows.is_empty() { String::new() } else { part::numbers(&table, "What less uncertainty would save") }
-}
-
-/// The sentence with a capital first letter and a full stop.
-fn capital(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
 /// What the verification came to, for a heading and beside the recommendation.
