@@ -63,7 +63,7 @@ fn one_request_on_each_unit() {
     assert!((on("measured-surface")[0] - 1100.0 * second).abs() < 1e-9);
 }
 
-/// Ten minutes at two requests a second, 1,000 tokens in and 100 out, in the unit of `name`.
+/// Five minutes at a constant rate, 1,000 tokens in and 100 out, in the unit of `name`.
 fn plan(name: &str, rate: &str, max_units: u32) -> Recommendation {
     plan_in(&profile(name), rate, max_units)
 }
@@ -76,7 +76,8 @@ fn plan_in(unit: &UnitProfile, rate: &str, max_units: u32) -> Recommendation {
         "slo": { "ttft": { "p95": "1s" } },
         "plan": {
             "demand": { "constant": { "rate": rate } },
-            "period": "10min",
+            "period": "5min",
+            "search": { "periods": 4 },
             "unit": { "profile": unit },
             "price": { "first": "1 USD/h", "next": "1 USD/h", "source": "assumed",
                        "pay_per_token": { "input": "2 USD/Mtok", "output": "8 USD/Mtok" } },
@@ -88,12 +89,12 @@ fn plan_in(unit: &UnitProfile, rate: &str, max_units: u32) -> Recommendation {
     planner::recommend(&experiment, &EndpointSpec::default(), Provenance::Assumed, &Material::default(), &mut |_| {}).unwrap()
 }
 
-/// A constant load of 2 * 28 = 56 PTU, bought in fives: 60. Where the bucket holds a minute, 55 do for these ten minutes: they are short by one
-/// unit, which a bucket of 55 minutes of that bears.
+/// A constant load of 2 * 28 = 56 PTU, bought in fives: 60. Where the bucket holds a minute, 50 do for these five minutes: they are short by
+/// six units, 2,250 unit-seconds with the lead-in of 75 s, and the bucket holds 3,000.
 #[test]
 fn a_constant_load_takes_what_arithmetic_says() {
     let azure = profile("azure-ptu-gpt-4.1");
-    assert_eq!(plan_in(&azure, "2/s", 200).chosen.unwrap().max_chunks, 55);
+    assert_eq!(plan_in(&azure, "2/s", 200).chosen.unwrap().max_chunks, 50);
     let overflow = Overflow::Throttle { window: TimeSpan::secs(2), reserve_output: None };
     let found = plan_in(&UnitProfile { overflow, ..azure }, "2/s", 200);
     let chosen = found.chosen.unwrap();

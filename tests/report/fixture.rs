@@ -211,6 +211,45 @@ fn timeline(seed: u64) -> Timeline {
     Timeline { step_s, period: 10 + seed as u32, points }
 }
 
+fn prices() -> PriceFacts {
+    PriceFacts {
+        first_per_hour: 6.0,
+        next_per_hour: 24.0,
+        source: Provenance::Documented,
+        as_of: Some("2026-04-10".into()),
+        region: Some("us-east-1".into()),
+        sku: Some("llama-3.3-70b".into()),
+        input_per_million: Some(0.5),
+        output_per_million: Some(1.5),
+    }
+}
+
+fn break_even() -> BreakEven {
+    BreakEven {
+            by_token_per_hour: 4.27,
+            provisioned_per_hour: 71.4,
+            mixed_per_million: 0.655,
+            provisioned_per_million: 10.96,
+            full_chunk_per_million: 5.27,
+            demand_tok_s: 1810.0,
+            break_even_tok_s: None,
+            same_size_tok_s: Some(30_280.0),
+            is_provisioned_cheaper: false,
+            verdict: "by the token this demand would cost 4.27 USD an hour, provisioned 71.40: paying by the token is cheaper; even a further chunk that is used to the last token costs 5.27 USD a million tokens, against 0.66 by the token: it is bought for latency and isolation, not for its price".into(),
+        }
+}
+
+fn limits() -> Limits {
+    Limits {
+        binds: Binds::Endpoint,
+        sentence: "what is not known of the endpoint decides: if it were known exactly, min 2, max 4 would do, for 5.20 USD an hour less".into(),
+        without: vec![
+            Without { what: Binds::Endpoint, min_chunks: 2, max_chunks: 4, saved_per_hour: 5.2 },
+            Without { what: Binds::Simulation, min_chunks: 2, max_chunks: 5, saved_per_hour: 0.0 },
+        ],
+    }
+}
+
 fn sensitivity() -> Sensitivity {
     let sized = |min_chunks, max_chunks, cost: f64| Sized { min_chunks, max_chunks, mean_chunks: cost / 24.0, cost_per_hour: cost };
     let what_if =
@@ -243,13 +282,22 @@ fn sensitivity() -> Sensitivity {
     }
 }
 
-pub(crate) fn plan() -> Recommendation {
-    let chosen = CandidateResult { certified: true, ..candidate(2, 5, 71.4, 0.9962, 59, 0.936) };
+fn headroom() -> Vec<HeadroomPart> {
     let part =
         |cause: &str, chunks: f64, reason: &str| HeadroomPart { cause: cause.into(), chunks, cost_per_hour: chunks * 24.0, reason: reason.into() };
-    let assumption = |what: &str, value: &str, source| Assumption { what: what.into(), value: value.into(), source };
+    vec![
+        part("base", 1.9, "Chunks that serve the demand of each instant at the simulated size of a chunk."),
+        part("burst", 0.21, "The same search with a lag of zero, less the base."),
+        part("lag", 0.62, "The same search without failed scale-ups, less the one with a lag of zero."),
+        part("failure", 0.045, "The same search without failed scale-ups costs this much less."),
+        part("uncertainty", 0.2, "The same search with endpoint and demand as estimated costs this much less."),
+    ]
+}
+
+/// Sizes around the chosen one.
+fn others() -> Vec<CandidateResult> {
     let sizes = [(1, 3), (1, 4), (1, 5), (1, 6), (2, 3), (2, 4), (2, 6), (3, 4), (3, 5), (3, 6), (4, 4), (5, 5)];
-    let mut frontier: Vec<CandidateResult> = sizes
+    sizes
         .iter()
         .map(|&(min, max)| {
             let cost = 24.0 * (1.2 + 0.55 * f64::from(min) + 0.18 * f64::from(max));
@@ -257,7 +305,13 @@ pub(crate) fn plan() -> Recommendation {
             let kept = ((good - 0.97) / 0.027 * 60.0).clamp(0.0, 60.0) as u32;
             candidate(min, max, cost, good, kept, (f64::from(kept) / 60.0 - 0.04).clamp(0.0, 0.963))
         })
-        .collect();
+        .collect()
+}
+
+pub(crate) fn plan() -> Recommendation {
+    let chosen = CandidateResult { certified: true, ..candidate(2, 5, 71.4, 0.9962, 59, 0.936) };
+    let assumption = |what: &str, value: &str, source| Assumption { what: what.into(), value: value.into(), source };
+    let mut frontier = others();
     frontier.push(chosen.clone());
     Recommendation {
         schema_version: 1,
@@ -272,13 +326,7 @@ pub(crate) fn plan() -> Recommendation {
         promise: PromiseText { requests: 0.99, periods: 0.9, confidence: 0.9 },
         currency: "USD".into(),
         demand: DemandFacts { mean_requests_s: 4.1, mean_tok_s: 1810.0, mean_input_tok_s: 1530.0, peak_minute_tok_s: 5890.0, growth_in_lag_p99: 1.72, effective_lag_s: 345.0 },
-        headroom: vec![
-            part("base", 1.9, "Chunks that serve the demand of each instant at the simulated size of a chunk."),
-            part("burst", 0.21, "The same search with a lag of zero, less the base."),
-            part("lag", 0.62, "The same search without failed scale-ups, less the one with a lag of zero."),
-            part("failure", 0.045, "The same search without failed scale-ups costs this much less."),
-            part("uncertainty", 0.2, "The same search with endpoint and demand as estimated costs this much less."),
-        ],
+        headroom: headroom(),
         clairvoyant: Clairvoyant {
             fractional: Baseline { mean_chunks: 1.9, cost_per_hour: 45.6 },
             whole: Baseline { mean_chunks: 2.3, cost_per_hour: 55.2 },
@@ -294,38 +342,11 @@ pub(crate) fn plan() -> Recommendation {
             Rejected { rule: "mean x 1.2".into(), result: candidate(2, 2, 48.0, 0.71, 0, 0.0), reason: "Breaks the promise every day from 9 h to 18 h.".into() },
             Rejected { rule: "peak minute".into(), result: candidate(5, 5, 120.0, 0.9991, 60, 0.962), reason: "Keeps it, and costs 68% more.".into() },
         ],
-        prices: PriceFacts {
-            first_per_hour: 6.0,
-            next_per_hour: 24.0,
-            source: Provenance::Documented,
-            as_of: Some("2026-04-10".into()),
-            region: Some("us-east-1".into()),
-            sku: Some("llama-3.3-70b".into()),
-            input_per_million: Some(0.5),
-            output_per_million: Some(1.5),
-        },
-        break_even: Some(BreakEven {
-            by_token_per_hour: 4.27,
-            provisioned_per_hour: 71.4,
-            mixed_per_million: 0.655,
-            provisioned_per_million: 10.96,
-            full_chunk_per_million: 5.27,
-            demand_tok_s: 1810.0,
-            break_even_tok_s: None,
-            same_size_tok_s: Some(30_280.0),
-            is_provisioned_cheaper: false,
-            verdict: "by the token this demand would cost 4.27 USD an hour, provisioned 71.40: paying by the token is cheaper; even a further chunk that is used to the last token costs 5.27 USD a million tokens, against 0.66 by the token: it is bought for latency and isolation, not for its price".into(),
-        }),
+        prices: prices(),
+        break_even: Some(break_even()),
         unit: None,
         certificate: Some(Certificate { bar: Bar { draws: 40, depth: 4, bad_periods: 0, bad_draws: 1 }, bad_draws: 1, risk: 0.098 }),
-        limits: Limits {
-            binds: Binds::Endpoint,
-            sentence: "what is not known of the endpoint decides: if it were known exactly, min 2, max 4 would do, for 5.20 USD an hour less".into(),
-            without: vec![
-                Without { what: Binds::Endpoint, min_chunks: 2, max_chunks: 4, saved_per_hour: 5.2 },
-                Without { what: Binds::Simulation, min_chunks: 2, max_chunks: 5, saved_per_hour: 0.0 },
-            ],
-        },
+        limits: limits(),
         frontier,
         timeline: timeline(7),
         next_worst: (8..12).map(timeline).collect(),
