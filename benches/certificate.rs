@@ -65,7 +65,7 @@ impl World {
         (self.capacity(size) / self.truth).ln() < self.sigma * normal_quantile(share)
     }
 
-    fn cheapest(&self, may_do: impl Fn(Size) -> bool) -> Option<Size> {
+    fn cheapest(may_do: impl Fn(Size) -> bool) -> Option<Size> {
         let sizes = (1..=MOST).flat_map(|max| (1..=max).map(move |min| Size { min, max }));
         sizes.filter(|size| may_do(*size)).min_by(|a, b| Self::cost(*a).total_cmp(&Self::cost(*b)))
     }
@@ -101,7 +101,7 @@ impl Way {
                 loads.sort_by(f64::total_cmp);
                 let needed = loads[((rules.periods * f64::from(periods)).ceil() as usize).clamp(1, loads.len()) - 1];
                 world.periods += u64::from(periods) * 40;
-                world.cheapest(|size| world.capacity(size) >= needed)
+                World::cheapest(|size| world.capacity(size) >= needed)
             }
         }
     }
@@ -154,7 +154,7 @@ fn row(case: &Case, repeats: u64, first_seed: u64) -> String {
         let mut world = World::new(seed, case.error, draws);
         let chosen = case.way.choose(&mut world, &rules);
         periods += world.periods;
-        let oracle = world.cheapest(|size| !world.is_wrong(size, case.periods));
+        let oracle = World::cheapest(|size| !world.is_wrong(size, case.periods));
         let (Some(chosen), Some(oracle)) = (chosen, oracle) else { continue };
         answers += 1;
         wrong += u64::from(world.is_wrong(chosen, case.periods));
