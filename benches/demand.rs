@@ -18,6 +18,9 @@ const WEEK: Nanos = Nanos::from_secs(7 * 86_400);
 const INSIDE: (usize, usize) = (2, 37);
 const NOMINAL: f64 = 35.0 / 41.0;
 
+/// A figure of a law.
+type Figure<'a> = &'a dyn Fn(&Law) -> f64;
+
 fn main() {
     let recordings = option("--recordings").unwrap_or(40);
     let first = option("--first-seed").unwrap_or(5000);
@@ -86,7 +89,7 @@ fn row(name: &str, law: &Law, weeks: u32, seeds: std::ops::Range<u64>) {
         let learnt = learn(&series(law, weeks, seed), About::default()).unwrap();
         squares[0] += (learnt.law.mean_rate() / mean).ln().powi(2);
         squares[1] += (growth(&learnt.law, 8) / grown).ln().powi(2);
-        let figures: [(&dyn Fn(&Law) -> f64, f64); 3] = [(&Law::mean_rate, mean), (&|l| growth(l, 4), grown), (&|l| l.day_sigma, law.day_sigma)];
+        let figures: [(Figure<'_>, f64); 3] = [(&Law::mean_rate, mean), (&|l| growth(l, 4), grown), (&|l| l.day_sigma, law.day_sigma)];
         for (count, (figure, truth)) in inside.iter_mut().zip(figures) {
             let mut draws: Vec<f64> = learnt.draws.iter().map(figure).collect();
             draws.sort_by(f64::total_cmp);

@@ -4,7 +4,7 @@
 //! `-- agree` or `-- plan` prints one of them; `--periods 50` (200), `--days 200` (1000), `--threads 1` (all cores), `--repeats 1` (3) make it
 //! shorter; `--world burst` takes the worlds whose name begins so.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
-#![allow(clippy::print_stdout, reason = "the tables are its result")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are its result")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock to say how long it took")]
 
 use plimsoll::base::rng::Seed;
