@@ -141,6 +141,14 @@ pub(crate) fn plan(world: &World) -> Planned {
     let begun = Instant::now();
     let (fitted, measured) = measure(world, &experiment, &lengths);
     let fit_s = begun.elapsed().as_secs_f64();
+    if std::env::args().any(|a| a == "--each") {
+        let (f, t) = (&fitted.spec, &world.endpoint);
+        println!("truth {:?} budget {} batch {} kv {} network {}", t.step, t.prefill_budget, t.max_batch, t.kv_tokens, t.network);
+        println!(
+            "fit   {:?} budget {} batch {} kv {} network {} queue {} {:?}",
+            f.step, f.prefill_budget, f.max_batch, f.kv_tokens, f.network, f.queue, fitted.multipliers
+        );
+    }
     let model = learn(world);
     let learn_s = begun.elapsed().as_secs_f64() - fit_s;
     let material = Material { demand: Some(Arc::new(model)), ..Material::default() };
@@ -152,6 +160,9 @@ pub(crate) fn plan(world: &World) -> Planned {
         rules: found.naive.iter().map(|r| (r.rule.clone(), size(r.result.min_chunks, r.result.max_chunks))).collect(),
         measured,
         stages_s: [fit_s, learn_s, begun.elapsed().as_secs_f64() - fit_s - learn_s],
-        sentence: found.sentence,
+        sentence: format!(
+            "{} Effective chunk {:.0} of {:.0} tok/s. {}",
+            found.sentence, found.effective_chunk_tok_s, found.chunk_tok_s, found.limits.sentence
+        ),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn line(o: &Outcome) -> String {
         o.planned.measured,
         o.plan_s,
         o.all_s,
-        if o.judged.is_none() { o.planned.sentence.as_str() } else { "" }
+        o.planned.sentence
     )
 }
 
