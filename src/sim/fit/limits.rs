@@ -12,6 +12,8 @@ const CLEARLY: f64 = 1.05;
 const FAR: f64 = 1.3;
 /// And by this much at least: an error of 1.4 % on average is chance.
 const CHANCE: f64 = 1e-4;
+/// A less simple limit is taken instead of a simpler one when the loss falls by this factor.
+const FURTHER: f64 = 1.2;
 /// Rounds of refinement for each explanation.
 const ROUNDS: usize = 2;
 /// Turns between limit and law.
@@ -79,9 +81,15 @@ impl Search<'_> {
         let Some(held) = self.sight.held else { return (base.clone(), point) };
         // Every explanation has had the same rounds before they are compared.
         let open = self.bench.refine(base, point.clone(), &PLAIN, ROUNDS);
-        let one = |cause| self.by_cause(base, &point, held, cause).map(|(spec, point)| (cause, spec, point));
-        let causes = [Cause::Batch, Cause::Reserved, Cause::Preempted];
-        let Some((cause, spec, found)) = causes.into_iter().filter_map(one).min_by(|a, b| a.2.loss.total_cmp(&b.2.loss)) else {
+        let mut best: Option<(Cause, EndpointSpec, Point)> = None;
+        // The simplest first; another one must explain clearly more. Where answers are alike, a cache and a cap hold back the same requests.
+        for cause in [Cause::Batch, Cause::Reserved, Cause::Preempted] {
+            let Some((spec, point)) = self.by_cause(base, &point, held, cause) else { continue };
+            if best.as_ref().is_none_or(|b| point.loss * FURTHER < b.2.loss) {
+                best = Some((cause, spec, point));
+            }
+        }
+        let Some((cause, spec, found)) = best else {
             return (base.clone(), open);
         };
         if open.loss <= found.loss * FAR + CHANCE {
