@@ -2,7 +2,7 @@
 //!
 //!   cargo bench --bench promise [-- --worlds 200] [--first 0] [--days 5000] [--threads 2] [--each]
 //!
-//! A world is measured in virtual time by the experiments of `sweep --for-fit`, its demand is learnt from two recorded weeks of requests, and the
+//! A world is measured in virtual time by the experiments of `sweep --for-fit`, its demand is learnt from four recorded weeks of requests, and the
 //! plan comes from `planner::recommend_under` with the fit's and the demand's uncertainty. Then days of the hidden demand run against the hidden
 //! endpoint at the recommended size. The oracle knows the truth: the cheapest size that keeps the promise on 500 of its days. Prints Markdown.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]

@@ -16,6 +16,7 @@ pub mod hybrid;
 pub mod judgement;
 pub mod limits;
 pub mod metered;
+pub mod mixture;
 pub mod naive;
 pub mod nearby;
 pub mod probed;
@@ -224,10 +225,10 @@ fn result(rules: &Rules, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -
     result
 }
 
-/// How the promise was shown for the size chosen.
+/// How the promise was shown for the size chosen. One draw: the risks of the rounds before count too.
 fn certificate(rules: &Rules, chosen: &Judged) -> Certificate {
-    let spent = (0..).zip(rules.bars()).take_while(|(round, _)| *round <= chosen.round);
-    let risk = spent.map(|(_, bar)| bar.risk(rules.periods)).sum();
+    let before = (0..).zip(rules.bars()).take_while(|(round, bar)| *round < chosen.round && bar.draws == 1);
+    let risk = before.map(|(_, bar)| bar.risk).sum::<f64>() + if chosen.bar.draws > 1 { chosen.risk } else { chosen.bar.risk };
     Certificate { bar: chosen.bar, bad_draws: chosen.bad_draws, risk }
 }
 

@@ -5,7 +5,13 @@ use plimsoll::base::rng::{Seed, Stream};
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Share, TimeSpan, TokenRate};
 use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, Lag, StepLaw};
+use plimsoll::planner::bounds::Bounds;
+use plimsoll::planner::judgement::Judgement;
 use plimsoll::scenario::slo::{Percentile, Slo};
+use plimsoll::sim::bulk::{self, Job};
+use plimsoll::sim::endpoint::Endpoint;
+use plimsoll::sim::event::Detail;
+use plimsoll::sim::virtual_time::Patience;
 use rand::RngExt;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use std::f64::consts::TAU;
@@ -26,6 +32,7 @@ pub(crate) struct World {
 }
 
 /// The law of the demand, requests per second.
+#[derive(Debug)]
 pub(crate) struct Demand {
     /// Mean of an average day.
     pub(crate) mean: f64,
@@ -79,15 +86,13 @@ impl World {
         let work = step.per_prefill_token.as_secs_f64() * mean_in
             + step.per_sequence.as_secs_f64() * mean_out
             + step.per_context_token.as_secs_f64() * mean_out * (mean_in + mean_out / 2.0);
-        // The bound on TPOT allows a chunk between half and three quarters of its last request a second (mean field: t = a / (1 - rho)).
-        let rho = between(&mut s, 0.5, 0.75);
+        // A bound on TPOT that a load between half and nine tenths of the last request a second meets on average (mean field: t = a / (1 - rho)).
+        let rho = between(&mut s, 0.5, 0.9);
         let tpot = step.base.as_secs_f64() / (1.0 - rho) * 1.35;
-        let per_chunk = rho / work;
-        let advertised = per_chunk * (mean_in + mean_out) * between(&mut s, 0.8, 1.25);
         let ttft = between(&mut s, 2.5, 5.0) * (step.per_prefill_token.as_secs_f64() * mean_in * 3.0 + tpot) + 0.2;
         let median = log_between(&mut s, 120.0, 720.0);
         let autoscaler = Autoscaler {
-            target: Share((between(&mut s, 0.55, 0.85) * 100.0).round() / 100.0),
+            target: Share((between(&mut s, 0.5, 0.75) * 100.0).round() / 100.0),
             window: TimeSpan::secs(60),
             poll: span(BIN_S),
             lag: Lag::Lognormal { median: span(median), p95: span(median * between(&mut s, 1.3, 2.2)) },
@@ -101,21 +106,56 @@ impl World {
             max_batch: [48, 64, 96][s.random_range(0..3)],
             network: span(between(&mut s, 0.001, 0.02)),
             noise: between(&mut s, 0.01, 0.04),
-            chunk: TokenRate(advertised.round()),
             autoscaler,
             ..EndpointSpec::default()
         };
         let slo = Slo { ttft: [(Percentile::P95, span(ttft))].into(), tpot: [(Percentile::P95, span(tpot))].into(), ..Slo::default() };
+        // The platform rates a chunk at about what it serves within these objectives, and its target lies below that.
+        let per_chunk = per_chunk(&endpoint, &slo, &lengths, 1.0 / work, seed);
+        let rated = per_chunk * (mean_in + mean_out) * between(&mut s, 0.85, 1.15);
+        let endpoint = EndpointSpec { chunk: TokenRate(rated.round()), ..endpoint };
         let demand = Demand::new(seed, per_chunk);
         Self { endpoint, slo, lengths, demand, seed }
     }
 }
 
+/// Requests per second of which one chunk answers 99 % within the objectives, by bisection below `most`.
+fn per_chunk(endpoint: &EndpointSpec, slo: &Slo, lengths: &[(u32, u32)], most: f64, seed: Seed) -> f64 {
+    let spec = EndpointSpec { min_chunks: 1, max_chunks: 1, ..endpoint.clone() };
+    let patience = Patience { total: Nanos::from_secs(60), first_byte: Nanos::from_secs(60) };
+    let bounds = Bounds::of(slo);
+    let keeps = |rate: f64| {
+        let mut s = seed.stream("rating");
+        let mut at = 0.0;
+        let jobs = (0..6000).map(|_| {
+            let gap: f64 = Exp1.sample(&mut s);
+            at += gap / rate;
+            let (input, output) = lengths[s.random_range(0..lengths.len())];
+            Job { at: Nanos::from_secs_f64(at).0, input, output, cached: 0 }
+        });
+        let (mut bad, mut all) = (0_u32, 0_u32);
+        let outputs = std::cell::RefCell::new(Vec::new());
+        let jobs = jobs.inspect(|job| outputs.borrow_mut().push(job.output));
+        bulk::run(jobs, &mut Endpoint::new(&spec, seed, Detail::Requests), patience, None, &mut |ended| {
+            all += 1;
+            bad += u32::from(!Judgement::of_ended(ended, outputs.borrow()[ended.job as usize], &bounds).is_good());
+            true
+        });
+        f64::from(bad) <= 0.01 * f64::from(all)
+    };
+    let (mut low, mut high) = (0.1 * most, most);
+    for _ in 0..10 {
+        let middle = 0.5 * (low + high);
+        if keeps(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
 /// Lognormal prompts and answers, cut where services cut.
 fn lengths(seed: Seed) -> Vec<(u32, u32)> {
     let mut s = seed.stream("lengths");
-    let (median_in, sigma_in) = (log_between(&mut s, 500.0, 2500.0), between(&mut s, 0.5, 1.0));
-    let (median_out, sigma_out) = (log_between(&mut s, 80.0, 300.0), between(&mut s, 0.4, 0.8));
+    let (median_in, sigma_in) = (log_between(&mut s, 800.0, 3000.0), between(&mut s, 0.5, 1.0));
+    let (median_out, sigma_out) = (log_between(&mut s, 150.0, 500.0), between(&mut s, 0.4, 0.8));
     let mut draw = |median: f64, sigma: f64, most: f64| {
         let z: f64 = StandardNormal.sample(&mut s);
         (median * (sigma * z).exp()).clamp(2.0, most).round() as u32
@@ -132,7 +172,7 @@ impl Demand {
             *factor = if day >= 5 { weekend } else { between(&mut s, 0.95, 1.05) };
         }
         Self {
-            mean: per_chunk * log_between(&mut s, 1.5, 6.0),
+            mean: per_chunk * log_between(&mut s, 4.0, 12.0),
             waves: [(between(&mut s, 0.3, 0.9), between(&mut s, 0.0, TAU)), (between(&mut s, 0.05, 0.3), between(&mut s, 0.0, TAU))],
             week,
             day_sigma: between(&mut s, 0.03, 0.12),

@@ -1,4 +1,4 @@
-//! The pipeline on one world: measure in virtual time, fit, record two weeks, learn, plan.
+//! The pipeline on one world: measure in virtual time, fit, record four weeks, learn, plan.
 
 use crate::hidden::{BIN_S, World};
 use plimsoll::base::rng::Seed;
@@ -26,9 +26,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Days recorded.
-const RECORDED_DAYS: u64 = 14;
+const RECORDED_DAYS: u64 = 28;
 /// Largest size considered.
-pub(crate) const MOST_CHUNKS: u32 = 40;
+pub(crate) const MOST_CHUNKS: u32 = 64;
 
 /// What the pipeline came to.
 pub(crate) struct Planned {
@@ -101,13 +101,13 @@ fn measure(world: &World, base: &Experiment, material: &Material) -> (Fitted, us
         steps: steps.iter().map(Vec::as_slice).collect(),
         held_out: held_out.iter().map(Vec::as_slice).collect(),
         base: &assumed,
-        draws: 80,
+        draws: 160,
         confidence: 0.9,
     };
     (fit::fit(&input, Seed(1)).unwrap(), requests)
 }
 
-/// Two weeks of the hidden demand, request by request, and what is learnt from them.
+/// Four weeks of the hidden demand, request by request, and what is learnt from them.
 fn learn(world: &World) -> DemandModel {
     let mut s = world.seed.stream("recording");
     let mut rows = Vec::new();
@@ -128,7 +128,7 @@ fn learn(world: &World) -> DemandModel {
         }
     }
     rows.sort_by_key(|r| r.at);
-    // Two weeks from a Monday on.
+    // Four weeks from a Monday on.
     let said = Said { name: "hidden".to_owned(), start_ns: Some(4 * 86_400 * 1_000_000_000), throttled_share: 0.0 };
     let (series, about) = demand::of_requests(&Rows { rows, ..Rows::default() }, &said).unwrap();
     demand::learn(&series, about).unwrap()
@@ -151,8 +151,25 @@ pub(crate) fn plan(world: &World) -> Planned {
     }
     let model = learn(world);
     let learn_s = begun.elapsed().as_secs_f64() - fit_s;
+    if std::env::args().any(|a| a == "--swap") {
+        swapped(world, &experiment, &fitted, &model);
+    }
     let material = Material { demand: Some(Arc::new(model)), ..Material::default() };
-    let found = recommend_under(&experiment, &Model::fitted(&fitted, Provenance::Measured), &material, &mut |_| {}).unwrap();
+    let each = std::env::args().any(|a| a == "--each");
+    let (mut stage, mut since, mut looks) = (None, Instant::now(), 0);
+    let mut progress = |p: plimsoll::planner::PlanProgress| {
+        looks += 1;
+        if stage != Some(p.stage) {
+            if each {
+                println!("  {:.1} s for {looks} of {stage:?}", since.elapsed().as_secs_f64());
+            }
+            (stage, since, looks) = (Some(p.stage), Instant::now(), 0);
+        }
+    };
+    let found = recommend_under(&experiment, &Model::fitted(&fitted, Provenance::Measured), &material, &mut progress).unwrap();
+    if each {
+        println!("  {:.1} s for {looks} of {stage:?}; {:?} {:?}", since.elapsed().as_secs_f64(), found.effort, found.certificate);
+    }
     let size = |min, max| Size { min, max };
     Planned {
         plan: Plan { demand_error: Share(0.0), ..experiment.scenario.plan.unwrap() },
@@ -164,5 +181,45 @@ pub(crate) fn plan(world: &World) -> Planned {
             "{} Effective chunk {:.0} of {:.0} tok/s. {}",
             found.sentence, found.effective_chunk_tok_s, found.chunk_tok_s, found.limits.sentence
         ),
+    }
+}
+
+/// What is not known costs: the plans of planners who know the endpoint, the demand, or both.
+fn swapped(world: &World, experiment: &Experiment, fitted: &Fitted, learnt: &DemandModel) {
+    let true_demand = crate::truth::demand(world, world.seed.child("swap", 0), 2000);
+    let nominal = DemandModel { draws: Vec::new(), ..learnt.clone() };
+    println!("learnt {:?} {:?} growth {:?} check {:?}", learnt.law, learnt.generator == plimsoll::workload::demand::Generator::Law, learnt.recorded.growth, learnt.check);
+    println!("draws sigma {:?}", learnt.draws.iter().map(|l| (l.level, l.day_sigma, l.residual, l.shots)).collect::<Vec<_>>());
+    println!("hidden {:?}", world.demand);
+    for (name, demand) in [("true", &true_demand), ("learnt", &nominal)] {
+        let mut peaks = Vec::new();
+        for i in 0..400 {
+            let day = demand.day(Seed(3), i, Nanos::from_secs(86_400));
+            let mut r = day.rates.clone();
+            let mean = r.iter().sum::<f64>() / r.len() as f64;
+            // Of requests, not of time.
+            r.sort_by(f64::total_cmp);
+            let total: f64 = r.iter().sum();
+            let at = |q: f64| { let mut s = 0.0; for x in r.iter().rev() { s += x; if s > q * total { return *x } } 0.0 };
+            peaks.push([mean, at(0.01), at(0.001), *r.last().unwrap()]);
+        }
+        for k in 0..4 {
+            let mut v: Vec<f64> = peaks.iter().map(|p| p[k]).collect();
+            v.sort_by(f64::total_cmp);
+            println!("{name} {}: p10 {:.3} p50 {:.3} p90 {:.3} p95 {:.3} p99 {:.3}", ["mean", "busiest 1 %", "busiest 0.1 %", "peak"][k], v[40], v[200], v[360], v[380], v[396]);
+        }
+    }
+    let truth = EndpointSpec { min_chunks: 1, max_chunks: 1, ..world.endpoint.clone() };
+    let (exact, fit) = (Model::exact(&truth, Provenance::Measured), Model::fitted(fitted, Provenance::Measured));
+    for (name, model, demand) in [
+        ("all known", exact, &true_demand),
+        ("fitted endpoint, true demand", fit, &true_demand),
+        ("true endpoint, learnt demand taken as exact", exact, &nominal),
+        ("true endpoint, learnt demand", exact, learnt),
+    ] {
+        let begun = Instant::now();
+        let material = Material { demand: Some(Arc::new(demand.clone())), ..Material::default() };
+        let found = recommend_under(experiment, &model, &material, &mut |_| {}).unwrap();
+        println!("swap {name}: {:?} {:.1} s; {}", found.chosen.as_ref().map(|c| (c.min_chunks, c.max_chunks, c.mean_chunks)), begun.elapsed().as_secs_f64(), found.sentence);
     }
 }

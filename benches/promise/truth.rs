@@ -2,6 +2,7 @@
 
 use crate::hidden::World;
 use crate::pipeline::MOST_CHUNKS;
+use plimsoll::base::rng::Seed;
 use plimsoll::planner::cost::Tariff;
 use plimsoll::planner::evaluate::Simulation;
 use plimsoll::planner::search::{Evaluator, PeriodOutcome, Seeds, Size, mean_cost};
@@ -9,7 +10,7 @@ use plimsoll::planner::world;
 use plimsoll::scenario::plan::Plan;
 use plimsoll::scenario::slo::Slo;
 use plimsoll::scenario::workload::{Lengths, Workload};
-use plimsoll::workload::demand::{self, DemandModel, Generator, LengthTable, RecordedDay, RecordedDays};
+use plimsoll::workload::demand::{DemandModel, Generator, LengthTable, RecordedDay, RecordedDays};
 use plimsoll::workload::schedule::Material;
 use plimsoll::workload::trace::Row;
 use std::sync::Arc;
@@ -37,18 +38,7 @@ impl<'a> Truth<'a> {
     /// `days` different days of the hidden demand; more are drawn from them again, with other requests.
     pub(crate) fn new(hidden: &'a World, plan: &'a Plan, days: u32) -> Self {
         let seed = hidden.seed.child("truth", 0);
-        // One rate a minute; inside it the 15-second rates are nearly alike.
-        let minutes = |day: Vec<f64>| day.chunks(4).map(|c| c.iter().sum::<f64>() / c.len() as f64).collect();
-        let days = (0..u64::from(days)).map(|d| RecordedDay { weekday: (d % 7) as u8, rates: minutes(hidden.demand.day(seed, d)) }).collect();
-        let row = |&(input_tokens, output_tokens): &(u32, u32)| Row { at: None, input_tokens, output_tokens, blocks: 0 };
-        let shape = serde_json::from_value(serde_json::json!({ "shape": "flat", "mean": "1/s" })).unwrap();
-        let model = DemandModel {
-            name: "truth".to_owned(),
-            generator: Generator::Days(RecordedDays { step_s: 60.0, days }),
-            dispersion: hidden.demand.dispersion,
-            lengths: LengthTable::pooled(hidden.lengths.iter().map(row).collect()),
-            ..demand::of_shape(&shape)
-        };
+        let model = demand(hidden, seed, days);
         let workload = Workload { lengths: Lengths::Empirical { trace: None }, max_input: 8000, max_output: 1000, ..Workload::default() };
         let material = Material { demand: Some(Arc::new(model)), ..Material::default() };
         Self { plan, hidden, material, workload, slo: hidden.slo.clone(), tariff: Tariff::new(&plan.price).unwrap() }
@@ -101,5 +91,21 @@ impl<'a> Truth<'a> {
             }
         }
         Some(best)
+    }
+}
+
+/// `days` different days of the hidden demand as a model; more are drawn from them again, with other requests.
+pub(crate) fn demand(hidden: &World, seed: Seed, days: u32) -> DemandModel {
+    // One rate a minute; inside it the 15-second rates are nearly alike.
+    let minutes = |day: Vec<f64>| day.chunks(4).map(|c| c.iter().sum::<f64>() / c.len() as f64).collect();
+    let days = (0..u64::from(days)).map(|d| RecordedDay { weekday: (d % 7) as u8, rates: minutes(hidden.demand.day(seed, d)) }).collect();
+    let row = |&(input_tokens, output_tokens): &(u32, u32)| Row { at: None, input_tokens, output_tokens, blocks: 0 };
+    let shape = serde_json::from_value(serde_json::json!({ "shape": "flat", "mean": "1/s" })).unwrap();
+    DemandModel {
+        name: "truth".to_owned(),
+        generator: Generator::Days(RecordedDays { step_s: 60.0, days }),
+        dispersion: hidden.demand.dispersion,
+        lengths: LengthTable::pooled(hidden.lengths.iter().map(row).collect()),
+        ..plimsoll::workload::demand::of_shape(&shape)
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Draws of the model that a plan is certified under.
-const DRAWS: usize = 40;
+const DRAWS: usize = 160;
 /// Level of the factors from held-out errors.
 const CONFIDENCE: f64 = 0.9;
 /// What `sweep --for-fit` leaves in the folder of each step.

@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 pub struct Certificate {
     /// What a size had to do.
     pub bar: Bar,
-    /// Outer draws that were bad.
+    /// Outer draws of which more periods failed than the promise allows of as many.
     pub bad_draws: u32,
-    /// Bound on the probability that the promise is wrong: the risk of the round that certified it and of the rounds before.
+    /// Probability that the promise is wrong. One draw: a bound, over all rounds so far. Several: estimated from how draws differ, see
+    /// `planner::bar`.
     pub risk: f64,
 }
 

@@ -141,8 +141,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Rounds of certification and the share of the risk `1 - confidence` that each may spend: they add up to it. With outer draws the share
-    /// cannot be cut fine, since `1 / (draws + 1)` is the least that can be shown; where two rounds would be too many there is one.
+    /// Rounds of certification, each with what a size must do in it. One draw: the risk `1 - confidence` is shared among the rounds, whose periods
+    /// are independent of each other; where four are too many there are two or one. Several draws: what is estimated is the risk itself, on the same
+    /// draws in every round, and each may spend all of it.
     #[must_use]
     pub fn bars(&self) -> Vec<Bar> {
         let risk = 1.0 - self.confidence;
@@ -150,25 +151,20 @@ impl Rules {
             shares.iter().map(|share| Bar::design(self.periods, share * risk, self.draws, (self.certify_least, self.certify_periods))).collect()
         };
         let splits: [&[f64]; 3] = [&[0.8, 0.1, 0.05, 0.05], &[0.75, 0.25], &[1.0]];
-        let fitting = splits.into_iter().skip(usize::from(self.draws > 1)).find_map(bars);
-        fitting.unwrap_or_default()
+        if self.draws > 1 { bars(&[1.0; 4]).unwrap_or_default() } else { splits.into_iter().find_map(bars).unwrap_or_default() }
     }
 
     /// What a size must do in the search, so that what passes has a fair chance of certification. One draw: half of what the promise allows, to
-    /// the nearest whole period. Several: what the first round of certification asks, in proportion.
+    /// the nearest whole period. Several: what certification asks.
     #[must_use]
     pub fn search_bar(&self) -> Bar {
         let draws = self.draws.max(1).min(self.search_periods.max(1));
         let depth = (self.search_periods / draws).max(1);
-        let certify = self.bars().first().copied().unwrap_or_default();
-        let (allowed, bad_draws) = if draws == 1 {
-            (f64::from(depth) * (1.0 - self.periods) * 0.5, 0)
-        } else {
-            (f64::from(certify.bad_periods) * f64::from(depth) / f64::from(certify.depth.max(1)), certify.bad_draws)
-        };
+        let allowed = f64::from(depth) * (1.0 - self.periods);
+        let allowed = if draws == 1 { (0.5 * allowed).round() } else { (allowed + 1e-9).floor() };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the depth")]
-        let bad_periods = (allowed.round() as u32).min(depth - 1);
-        Bar { draws, depth, bad_periods, bad_draws }
+        let bad_periods = (allowed as u32).min(depth - 1);
+        Bar { draws, depth, bad_periods, share: self.periods, risk: 1.0 - self.confidence }
     }
 
     /// Whether a period kept its part of the promise.
@@ -201,8 +197,10 @@ pub struct Judged {
     pub bar: Bar,
     /// Its periods; cut short when it failed.
     pub periods: Vec<PeriodOutcome>,
-    /// Outer draws that were bad at this size or at one before it in the same round.
+    /// Outer draws of which more periods failed than the promise allows of as many.
     pub bad_draws: u32,
+    /// The risk that the promise is wrong at this size, by its periods.
+    pub risk: f64,
     /// Whether it is certified.
     pub certified: bool,
 }
@@ -324,13 +322,15 @@ mod tests {
 
     #[test]
     fn risks_of_all_rounds_stay_within_the_risk() {
-        for (periods, confidence, draws) in [(0.9, 0.9, 1), (0.95, 0.95, 1), (0.9, 0.9, 40), (0.95, 0.95, 80), (0.9, 0.9, 10)] {
-            let rules = Rules { periods, confidence, draws, certify_periods: 1600, ..rules(4) };
+        for (periods, confidence) in [(0.9, 0.9), (0.95, 0.95), (0.9, 0.95)] {
+            let rules = Rules { periods, confidence, certify_periods: 1600, ..rules(4) };
             let bars = rules.bars();
-            let spent: f64 = bars.iter().map(|bar| bar.risk(periods)).sum();
+            let spent: f64 = bars.iter().map(|bar| crate::planner::bar::binomial_at_most(bar.bad_periods, bar.depth, 1.0 - periods)).sum();
             assert!(!bars.is_empty() && spent <= 1.0 - confidence + 1e-9, "{spent} for {bars:?}");
         }
-        assert!(Rules { draws: 9, ..rules(4) }.bars().is_empty(), "1 / 10 is all of the risk, and the simulation has one too");
+        let several = Rules { draws: 40, certify_periods: 1600, ..rules(4) };
+        assert!(several.bars().iter().all(|bar| bar.risk <= 0.1 + 1e-9 && bar.draws == 40));
+        assert!(Rules { draws: 9, ..rules(4) }.bars().is_empty(), "1 / 10 is all of the risk");
     }
 
     #[test]

@@ -196,16 +196,16 @@ pub fn certificate(plan: &Recommendation) -> String {
     let Some(c) = &plan.certificate else { return String::new() };
     let draws = if c.bar.draws > 1 {
         format!(
-            "{} of what endpoint and demand may be, {} each, {} found bad and {} allowed",
+            "{} of what endpoint and demand may be, {} each; in {} of them more periods failed than the promise allows",
             plural(u64::from(c.bar.draws), "draw", "draws"),
             plural(u64::from(c.bar.depth), "period", "periods"),
             count(u64::from(c.bad_draws)),
-            count(u64::from(c.bar.bad_draws))
         )
     } else {
         format!("{}, {} may fail", plural(u64::from(c.bar.depth), "fresh period", "fresh periods"), count(u64::from(c.bar.bad_periods)))
     };
-    format!("Shown on {draws}; the risk that it is wrong is at most {}.", share(c.risk))
+    let how = if c.bar.draws > 1 { "is estimated at" } else { "is at most" };
+    format!("Shown on {draws}; the risk that the promise is wrong {how} {} ({} is what it may be).", share(c.risk), share(c.bar.risk))
 }
 
 /// Which uncertainty decides the size, as a sentence; empty when that was not looked at.

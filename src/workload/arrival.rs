@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn gamma_gaps_follow_the_gamma_distribution() {
         let shape: f64 = 1.0 / (2.0 * 2.0);
-        let distance = ks(gaps(Family::gamma(2.0).unwrap(), 5, 20_001), |x| crate::workload::length::special::gamma_p(shape, x * shape));
+        let distance = ks(gaps(Family::gamma(2.0).unwrap(), 5, 20_001), |x| crate::base::stats::special::gamma_p(shape, x * shape));
         assert!(distance <= 0.0115, "{distance}");
     }
 

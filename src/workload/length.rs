@@ -2,7 +2,6 @@
 
 pub mod inverse;
 pub mod marginal;
-pub mod special;
 
 use crate::base::rng::{Seed, Stream};
 use crate::base::stats::interval::normal_quantile;

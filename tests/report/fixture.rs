@@ -345,7 +345,7 @@ pub(crate) fn plan() -> Recommendation {
         prices: prices(),
         break_even: Some(break_even()),
         unit: None,
-        certificate: Some(Certificate { bar: Bar { draws: 40, depth: 4, bad_periods: 0, bad_draws: 1 }, bad_draws: 1, risk: 0.098 }),
+        certificate: Some(Certificate { bar: Bar { draws: 40, depth: 20, bad_periods: 2, share: 0.9, risk: 0.1 }, bad_draws: 1, risk: 0.061 }),
         limits: limits(),
         frontier,
         timeline: timeline(7),

@@ -71,7 +71,7 @@ fn comfortable(walk: &mut Walk<'_>, best: Size) -> Size {
 
 fn is_easy(walk: &Walk<'_>, size: Size) -> bool {
     let bar = walk.bar();
-    let half = if bar.draws > 1 { Bar { bad_draws: bar.bad_draws / 2, ..bar } } else { Bar { bad_periods: bar.bad_periods / 2, ..bar } };
+    let half = Bar { bad_periods: bar.bad_periods / 2, risk: bar.risk / 2.0, ..bar };
     let Some(periods) = walk.looked().get(&size) else { return false };
     let mut tally = Tally::new(half);
     for (index, period) in (0..).zip(periods) {
@@ -98,21 +98,19 @@ fn near_misses(walk: &Walk<'_>, best: Size) -> Vec<Size> {
 
 /// Certifies by fixed-sequence tests: sizes in a fixed order, each by the same fresh periods, until the first failure; the cheapest that passed
 /// is chosen. Every size may be tested at the full risk of its round, because a wrong promise needs the first bad size in the sequence to pass
-/// (Maurer, Hothorn, Lehmacher 1995; with outer draws, because a bad draw stays bad, see [`Tally`]). When even the first size fails, the next
-/// round starts from a dearer one, on new seeds and with a risk of its own; the risks add up to that of the promise.
+/// (Maurer, Hothorn, Lehmacher 1995). When even the first size fails, the next round starts from a dearer one, on new seeds; see [`Rules::bars`].
 pub(super) fn certify(walk: &mut Walk<'_>, sequences: &[Vec<Size>]) -> (Vec<Judged>, Option<Judged>) {
     let mut judged: Vec<Judged> = Vec::new();
     let bars = Rules::bars(walk.rules);
     for (round, (sequence, bar)) in (0..).zip(sequences.iter().zip(bars)) {
         let mut chosen: Option<Judged> = None;
-        let mut tally = Tally::new(bar);
         for &size in sequence {
             walk.show(Look { size, seeds: Seeds::Certify(round) });
-            tally.next_size();
+            let mut tally = Tally::new(bar);
             let mut periods = Vec::new();
             walk.extend(size, Seeds::Certify(round), bar.periods(), &mut tally, &mut periods);
             let certified = !tally.is_missed();
-            let verdict = Judged { size, round, bar, periods, bad_draws: tally.bad_draws(), certified };
+            let verdict = Judged { size, round, bar, periods, bad_draws: tally.bad_draws(), risk: tally.risk(), certified };
             judged.push(verdict.clone());
             if !certified {
                 break;

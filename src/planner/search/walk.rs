@@ -112,10 +112,10 @@ impl<'a> Walk<'a> {
         if failures == 0 || seen >= self.bar.periods() {
             return false;
         }
-        let Bar { draws, depth, bad_periods, bad_draws } = self.bar;
-        let most = f64::from(bad_draws * depth + (draws - bad_draws.min(draws)) * bad_periods);
-        // Half a period more: with none allowed a single failure decides nothing but the bar itself.
-        let share = ((most + 0.5) / f64::from(self.bar.periods())).min(1.0);
+        // One draw: half a period more, since with none allowed a single failure decides nothing but the bar itself. Several draws fail less often
+        // than the promise allows.
+        let Bar { draws, depth, bad_periods, share, .. } = self.bar;
+        let share = if draws > 1 { 1.0 - share } else { ((f64::from(bad_periods) + 0.5) / f64::from(depth)).min(1.0) };
         1.0 - binomial_at_most(failures - 1, seen, share) < DROP
     }
 

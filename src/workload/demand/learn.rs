@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 /// Day-to-day spread that is taken when no two days can be compared.
 const ASSUMED_SIGMA: f64 = 0.2;
 /// Outer draws of a learnt model.
-const DRAWS: usize = 40;
+const DRAWS: usize = 160;
 /// What a fit simulates; its days are a multiple of the recorded ones, see [`SIMULATED_DAYS`].
 const EFFORT: Effort = Effort { days: 80, trials: 160, sets: 200 };
 /// Simulated days for each recorded one, and at most: fewer would add more error than the recording has.

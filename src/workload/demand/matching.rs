@@ -108,7 +108,7 @@ impl Target {
         let mut stream = seed.stream("count");
         let gaps = &self.days[number % self.days.len()];
         for (rate, known) in day.iter_mut().zip(gaps) {
-            *rate = if known.is_finite() { counted(*rate, self.per_step, self.dispersion, &mut stream) } else { f64::NAN };
+            *rate = if known.is_finite() { counted(*rate, self.per_step, self.dispersion * BIN_S / self.step_s, &mut stream) } else { f64::NAN };
         }
         let mean = mean_known(&day);
         for x in &mut day {
@@ -118,7 +118,7 @@ impl Target {
     }
 }
 
-/// A rate as it would be counted, in units of `per_step` requests.
+/// A rate as it would be counted, in units of `per_step` requests; `dispersion` is that of a whole step.
 fn counted(rate: f64, per_step: f64, dispersion: f64, stream: &mut crate::base::rng::Stream) -> f64 {
     let mean = rate * per_step;
     if per_step > 1e5 {

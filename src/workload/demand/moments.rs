@@ -9,7 +9,11 @@ const LAGS_S: [f64; 4] = [600.0, 1800.0, 7200.0, 21_600.0];
 /// Quantiles of growth that are matched.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// How many statistics there are.
-pub(super) const COUNT: usize = 1 + LAGS_S.len() + DELAYS_S.len() * QUANTILES.len() + 1;
+pub(super) const COUNT: usize = 1 + LAGS_S.len() + DELAYS_S.len() * QUANTILES.len() + OF_DAYS;
+/// Statistics of whole days: mean of peak over mean, mean and standard deviation of the busiest quarter of an hour over the mean.
+const OF_DAYS: usize = 3;
+/// About one in a hundred of a day's requests come in its busiest part of this length, seconds: those that a promise of 99 % may miss.
+const BUSIEST_S: f64 = 900.0;
 
 /// Statistics of days, as logarithms. `days` are rates over their profile and day mean, NaN where unknown. A delay shorter than a step has none.
 pub(super) fn of_days(days: &[&[f64]], step_s: f64) -> [f64; COUNT] {
@@ -39,8 +43,23 @@ pub(super) fn of_days(days: &[&[f64]], step_s: f64) -> [f64; COUNT] {
         }
     }
     let peaks: Vec<f64> = days.iter().map(|day| peak_to_mean(day).ln()).filter(|x| x.is_finite()).collect();
-    out[COUNT - 1] = mean_variance(&peaks).0;
+    out[COUNT - OF_DAYS] = mean_variance(&peaks).0;
+    let busiest: Vec<f64> = days.iter().map(|day| busiest(day, step_s).ln()).filter(|x| x.is_finite()).collect();
+    let (mean, variance) = mean_variance(&busiest);
+    out[COUNT - 2] = mean;
+    if busiest.len() > 2 {
+        out[COUNT - 1] = variance.max(1e-4).sqrt().ln();
+    }
     out
+}
+
+/// The mean of the highest known values that make up [`BUSIEST_S`] over the mean of all known, of means over five minutes at least.
+pub(super) fn busiest(rates: &[f64], step_s: f64) -> f64 {
+    let width = steps(300.0, step_s).max(1);
+    let mut means: Vec<f64> = rates.chunks(width).map(super::series::mean_known).filter(|x| x.is_finite()).collect();
+    sort(&mut means);
+    let count = steps(BUSIEST_S, step_s * width as f64).clamp(1, means.len().max(1));
+    means.iter().rev().take(count).sum::<f64>() / count as f64 / super::series::mean_known(rates)
 }
 
 /// Whole steps of a delay, rounded; 0 when the delay is shorter than a step.

@@ -14,7 +14,7 @@ const MISSED: f64 = 50.0;
 /// And when it lasts this long, seconds.
 const SILENCE_S: f64 = 300.0;
 /// Fewest requests a step holds on average: with fewer, counting noise hides what the demand does.
-const PER_STEP: f64 = 30.0;
+const PER_STEP: f64 = 150.0;
 /// Hours form strata of this many hours where their lengths differ.
 const HOURS_PER_STRATUM: usize = 3;
 /// Rows that a stratum needs.

@@ -1,7 +1,7 @@
 //! Parametric families fitted to a sample, and how far each is off (Kolmogorov-Smirnov).
 
 use crate::base::stats::sample::{ks_against, mean_variance};
-use crate::workload::length::special::{gamma_p, normal_cdf};
+use crate::base::stats::special::{gamma_p, normal_cdf};
 use serde::Serialize;
 use std::cell::Cell;
 

@@ -1,6 +1,6 @@
 //! Numerical quantiles: a table of brackets over normal scores, then a root search inside the bracket.
 
-use super::special::normal_cdf;
+use crate::base::stats::special::normal_cdf;
 
 /// Normal scores of the table: -SPAN to SPAN. Φ(-8.25) = 8e-17, below the resolution of a drawn number.
 const SPAN: f64 = 8.25;

@@ -1,7 +1,7 @@
 //! Marginals: one distribution of token counts, with its draws, distribution function and quantiles.
 
 use super::inverse::Brackets;
-use super::special::{gamma_p_scaled, normal_cdf};
+use crate::base::stats::special::{gamma_p_scaled, normal_cdf};
 use crate::base::rng::Stream;
 use crate::base::stats::interval::ln_gamma;
 use crate::scenario::load::TraceSource;

@@ -1,6 +1,6 @@
-//! Special functions of the length distributions: the regularised incomplete gamma function and the normal distribution function.
+//! Special functions: the regularised incomplete gamma function and the normal distribution function.
 
-use crate::base::stats::interval::ln_gamma;
+use super::interval::ln_gamma;
 
 /// P(a, x) = γ(a, x) / Γ(a), the distribution function of a gamma variable of shape `a` > 0 and scale 1; 0 for x <= 0.
 ///
