@@ -212,6 +212,44 @@ pub fn recommend_under(
     Ok(recommendation)
 }
 
+/// The size alone: what [`recommend_under`] chooses and certifies, without the explanation of it, which takes as long again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// The cheapest certified size. `None`: none up to the largest is.
+    pub size: Option<Size>,
+    /// How it was shown.
+    pub certificate: Option<Certificate>,
+    /// Rules of thumb and what they would buy.
+    pub thumbs: Vec<naive::Thumb>,
+}
+
+/// See [`Decision`]. For endpoints that are planned in chunks and do not leave target or minima open.
+///
+/// # Errors
+/// See [`Error`].
+pub fn decide(experiment: &Experiment, model: &Model<'_>, material: &Material, threads: usize) -> Result<Decision, Error> {
+    let plan = experiment.scenario.plan.as_ref().ok_or(Error::NoPlan)?;
+    let tariff = Tariff::new(&plan.price)?;
+    let material = with_lengths(material);
+    let uncertainty = uncertainty_of(plan, model, &material);
+    let draws = uncertainty.per_family(plan.promise.confidence.0);
+    let (scenario, law, seed) = (&experiment.scenario, model.spec, experiment.seed);
+    let ground = Ground { scenario, law, material: &material, seed, uncertainty: &uncertainty, draws, tariff: &tariff, threads };
+    let world = ground.world(plan)?;
+    let survey = Survey::of(&world)?;
+    let mut simulation = Simulation::new(&world, &tariff, threads);
+    let found = search::search(&survey.rules, &mut simulation, &mut |_| {});
+    if let Some(error) = simulation.error.take() {
+        return Err(error.into());
+    }
+    let thumbs = naive::rules(&survey.demand, plan.chunk.size.0).into_iter().chain(naive::cheapest_that_passed(&survey.rules, &found.looked));
+    Ok(Decision {
+        size: found.chosen.as_ref().map(|c| c.size),
+        certificate: found.chosen.as_ref().map(|c| certificate(&survey.rules, c)),
+        thumbs: thumbs.collect(),
+    })
+}
+
 /// A size by its periods; with outer draws the promise is kept when the bar is met.
 fn result(rules: &Rules, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -> CandidateResult {
     let mut result = explain::candidate(rules, size, periods);
@@ -258,6 +296,9 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(16))
 }
 
+/// Periods of the chosen size in which every miss is counted, at most; of the others whether they kept the promise and about how many they missed.
+const EXPLAINED: u32 = 256;
+
 /// The planner at work.
 struct Work<'a> {
     world: &'a World<'a>,
@@ -278,10 +319,13 @@ impl Work<'_> {
             progress(PlanProgress { stage, size: Some(look.size), candidates: self.candidates });
         };
         let mut found = search::search(&self.survey.rules, &mut simulation, &mut look);
-        // Certification asks for verdicts; the report says how many requests were missed.
+        // Certification asks for verdicts; the report says how many requests were missed, and by which cause.
         if let Some(chosen) = found.chosen.as_mut().filter(|chosen| chosen.periods.iter().any(|p| !p.is_exact)) {
             simulation.set_depth(Depth::Full);
-            chosen.periods = simulation.evaluate(chosen.size, Seeds::Certify(chosen.round), 0..chosen.bar.periods());
+            let shown = chosen.bar.periods().min(EXPLAINED);
+            for (known, exact) in chosen.periods.iter_mut().zip(simulation.evaluate(chosen.size, Seeds::Certify(chosen.round), 0..shown)) {
+                *known = exact;
+            }
         }
         if let Some(chosen) = &found.chosen {
             for judged in found.judged.iter_mut().filter(|j| j.certified && j.size == chosen.size) {
@@ -296,13 +340,13 @@ impl Work<'_> {
         error.map_or(Ok(found), |e| Err(e.into()))
     }
 
-    /// Simulates `size` on the seeds of a round until its bar is decided, or all of it when `is_whole`.
-    fn simulate(&mut self, size: Size, round: u32, bar: bar::Bar, is_whole: bool) -> Vec<PeriodOutcome> {
+    /// Simulates `size` on the seeds of a round until its bar is decided.
+    fn simulate(&mut self, size: Size, round: u32, bar: bar::Bar) -> Vec<PeriodOutcome> {
         let mut simulation = Simulation::new(self.world, self.tariff, self.threads);
         let mut outcomes: Vec<PeriodOutcome> = Vec::new();
         let mut tally = bar::Tally::new(bar);
         let mut next = 0;
-        while next < bar.periods() && (is_whole || !tally.is_missed()) {
+        while next < bar.periods() && !tally.is_missed() {
             let end = (next + 8).min(bar.periods());
             let more = simulation.evaluate(size, Seeds::Certify(round), next..end);
             for (index, period) in (next..).zip(&more) {
@@ -478,7 +522,7 @@ impl Work<'_> {
             .min_by(|a, b| saving(a.1).total_cmp(&saving(b.1)).then(a.0.cmp(b.0)))
             .map(|(size, _)| *size)?;
         let rules = self.survey.rules;
-        let periods = self.simulate(size, chosen.round, chosen.bar, true);
+        let periods = self.simulate(size, chosen.round, chosen.bar);
         let result = result(&self.survey.rules, size, &periods, chosen.bar);
         let reason = explain::why_fails(&rules, self.world.plan, &periods);
         Some(Rejected { rule: "next cheaper".to_owned(), result, reason })
@@ -494,7 +538,7 @@ impl Work<'_> {
             progress(PlanProgress { stage: Stage::Compare, size: Some(thumb.size), candidates: self.candidates });
             let size = thumb.size;
             let known = chosen.filter(|c| c.size == size).map(|c| c.periods.clone());
-            let outcomes = known.unwrap_or_else(|| self.simulate(size, round, bar, false));
+            let outcomes = known.unwrap_or_else(|| self.simulate(size, round, bar));
             let result = result(&self.survey.rules, size, &outcomes, bar);
             let reason = self.thumb_reason(&result, &outcomes, to.chosen.as_ref());
             to.naive.push(Rejected { rule: thumb.rule.to_owned(), result, reason });

@@ -5,7 +5,8 @@ use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::Share;
 use plimsoll::planner::search::Size;
-use plimsoll::planner::{Model, recommend_under};
+use plimsoll::planner::limits::Certificate;
+use plimsoll::planner::{self, Decision, Model};
 use plimsoll::record::request::RequestRecord;
 use plimsoll::scenario::endpoint::EndpointSpec;
 use plimsoll::scenario::experiment::Experiment;
@@ -17,7 +18,7 @@ use plimsoll::sim::event::Detail;
 use plimsoll::sim::fit::design::Design;
 use plimsoll::sim::fit::{self, FitInput, Fitted};
 use plimsoll::sim::virtual_time::{self, Patience};
-use plimsoll::workload::demand::{self, DemandModel, Said};
+use plimsoll::workload::demand::{self, DemandModel, Generator, Said};
 use plimsoll::workload::schedule::{Material, Schedule};
 use plimsoll::workload::trace::{Row, Rows};
 use rand::RngExt;
@@ -41,8 +42,8 @@ pub(crate) struct Planned {
     pub(crate) measured: usize,
     /// Seconds to measure and fit, to record and learn, to plan.
     pub(crate) stages_s: [f64; 3],
-    /// What the planner said.
-    pub(crate) sentence: String,
+    /// How the size was shown.
+    pub(crate) certificate: Certificate,
 }
 
 /// The experiment that the user would write: the workload as recorded, the objectives, the plan.
@@ -154,72 +155,63 @@ pub(crate) fn plan(world: &World) -> Planned {
     if std::env::args().any(|a| a == "--swap") {
         swapped(world, &experiment, &fitted, &model);
     }
-    let material = Material { demand: Some(Arc::new(model)), ..Material::default() };
-    let each = std::env::args().any(|a| a == "--each");
-    let (mut stage, mut since, mut looks) = (None, Instant::now(), 0);
-    let mut progress = |p: plimsoll::planner::PlanProgress| {
-        looks += 1;
-        if stage != Some(p.stage) {
-            if each {
-                println!("  {:.1} s for {looks} of {stage:?}", since.elapsed().as_secs_f64());
-            }
-            (stage, since, looks) = (Some(p.stage), Instant::now(), 0);
-        }
-    };
-    let found = recommend_under(&experiment, &Model::fitted(&fitted, Provenance::Measured), &material, &mut progress).unwrap();
-    if each {
-        println!("  {:.1} s for {looks} of {stage:?}; {:?} {:?}", since.elapsed().as_secs_f64(), found.effort, found.certificate);
-    }
-    let size = |min, max| Size { min, max };
+    let found = decided(&experiment, &Model::fitted(&fitted, Provenance::Measured), &model);
     Planned {
         plan: Plan { demand_error: Share(0.0), ..experiment.scenario.plan.unwrap() },
-        size: found.chosen.as_ref().map(|c| size(c.min_chunks, c.max_chunks)),
-        rules: found.naive.iter().map(|r| (r.rule.clone(), size(r.result.min_chunks, r.result.max_chunks))).collect(),
+        size: found.size,
+        rules: found.thumbs.iter().map(|t| (t.rule.to_owned(), t.size)).collect(),
         measured,
         stages_s: [fit_s, learn_s, begun.elapsed().as_secs_f64() - fit_s - learn_s],
-        sentence: format!(
-            "{} Effective chunk {:.0} of {:.0} tok/s. {}",
-            found.sentence, found.effective_chunk_tok_s, found.chunk_tok_s, found.limits.sentence
-        ),
+        certificate: found.certificate.unwrap_or_default(),
     }
 }
 
-/// What is not known costs: the plans of planners who know the endpoint, the demand, or both.
+fn decided(experiment: &Experiment, model: &Model<'_>, demand: &DemandModel) -> Decision {
+    let material = Material { demand: Some(Arc::new(demand.clone())), ..Material::default() };
+    planner::decide(experiment, model, &material, 1).unwrap()
+}
+
+/// What each unknown costs: the plans of planners who know the endpoint, the demand, or both.
 fn swapped(world: &World, experiment: &Experiment, fitted: &Fitted, learnt: &DemandModel) {
     let true_demand = crate::truth::demand(world, world.seed.child("swap", 0), 2000);
-    let nominal = DemandModel { draws: Vec::new(), ..learnt.clone() };
-    println!("learnt {:?} {:?} growth {:?} check {:?}", learnt.law, learnt.generator == plimsoll::workload::demand::Generator::Law, learnt.recorded.growth, learnt.check);
-    println!("draws sigma {:?}", learnt.draws.iter().map(|l| (l.level, l.day_sigma, l.residual, l.shots)).collect::<Vec<_>>());
-    println!("hidden {:?}", world.demand);
-    for (name, demand) in [("true", &true_demand), ("learnt", &nominal)] {
-        let mut peaks = Vec::new();
-        for i in 0..400 {
-            let day = demand.day(Seed(3), i, Nanos::from_secs(86_400));
-            let mut r = day.rates.clone();
-            let mean = r.iter().sum::<f64>() / r.len() as f64;
-            // Of requests, not of time.
-            r.sort_by(f64::total_cmp);
-            let total: f64 = r.iter().sum();
-            let at = |q: f64| { let mut s = 0.0; for x in r.iter().rev() { s += x; if s > q * total { return *x } } 0.0 };
-            peaks.push([mean, at(0.01), at(0.001), *r.last().unwrap()]);
-        }
-        for k in 0..4 {
-            let mut v: Vec<f64> = peaks.iter().map(|p| p[k]).collect();
-            v.sort_by(f64::total_cmp);
-            println!("{name} {}: p10 {:.3} p50 {:.3} p90 {:.3} p95 {:.3} p99 {:.3}", ["mean", "busiest 1 %", "busiest 0.1 %", "peak"][k], v[40], v[200], v[360], v[380], v[396]);
-        }
+    let taken = DemandModel { draws: Vec::new(), ..learnt.clone() };
+    println!("  learnt {:?} day_sigma {:.4} {:?} {:?}", learnt.generator == Generator::Law, learnt.law.day_sigma, learnt.law.residual, learnt.law.shots);
+    println!("  hidden {:?}", world.demand);
+    for (name, demand) in [("hidden", &true_demand), ("learnt", &taken)] {
+        println!("  {name}: {}", loads(demand));
     }
     let truth = EndpointSpec { min_chunks: 1, max_chunks: 1, ..world.endpoint.clone() };
     let (exact, fit) = (Model::exact(&truth, Provenance::Measured), Model::fitted(fitted, Provenance::Measured));
     for (name, model, demand) in [
         ("all known", exact, &true_demand),
         ("fitted endpoint, true demand", fit, &true_demand),
-        ("true endpoint, learnt demand taken as exact", exact, &nominal),
+        ("true endpoint, learnt demand taken as exact", exact, &taken),
         ("true endpoint, learnt demand", exact, learnt),
     ] {
         let begun = Instant::now();
-        let material = Material { demand: Some(Arc::new(demand.clone())), ..Material::default() };
-        let found = recommend_under(experiment, &model, &material, &mut |_| {}).unwrap();
-        println!("swap {name}: {:?} {:.1} s; {}", found.chosen.as_ref().map(|c| (c.min_chunks, c.max_chunks, c.mean_chunks)), begun.elapsed().as_secs_f64(), found.sentence);
+        let found = decided(experiment, &model, demand);
+        println!("  {name}: {:?}, {:.1} s", found.size, begun.elapsed().as_secs_f64());
     }
+}
+
+/// Quantiles over days of the mean rate, and of the rate above which the busiest hundredth of a day's requests come.
+fn loads(demand: &DemandModel) -> String {
+    let mut days: Vec<[f64; 2]> = (0..400)
+        .map(|i| {
+            let mut rates = demand.day(Seed(3), i, Nanos::from_secs(86_400)).rates;
+            rates.sort_by(|a, b| b.total_cmp(a));
+            let total: f64 = rates.iter().sum();
+            let mut above = 0.0;
+            let busy = rates.iter().find(|rate| {
+                above += **rate;
+                above > 0.01 * total
+            });
+            [total / rates.len() as f64, busy.copied().unwrap_or(0.0)]
+        })
+        .collect();
+    let mut quantiles = |k: usize| {
+        days.sort_by(|a, b| a[k].total_cmp(&b[k]));
+        [0.1, 0.5, 0.9, 0.95].map(|q| format!("{:.2}", days[(400.0 * q) as usize][k])).join(" ")
+    };
+    format!("mean rate of a day, p10 p50 p90 p95: {}; of its busiest hundredth: {}", quantiles(0), quantiles(1))
 }

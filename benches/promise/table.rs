@@ -15,15 +15,17 @@ pub(crate) fn line(o: &Outcome) -> String {
     let shown = |j: Option<&Judged>| j.map_or_else(|| "none".to_owned(), |j| format!("{} {:.1}/h", size(Some(j.size)), j.cost_per_hour));
     let kept = o.judged.map_or(f64::NAN, |j| j.kept);
     format!(
-        "| {} | {} | {:.2} % | {} | {} requests | plan {:.1} s, all {:.1} s | {} |",
+        "| {} | {} | {:.2} % of {} days | {} | {} requests | risk {:.3}, {} bad draws | plan {:.1} s, all {:.1} s |",
         o.world,
         shown(o.judged.as_ref()),
         kept * 100.0,
+        o.judged.map_or(0, |j| j.days),
         shown(o.oracle.as_ref()),
         o.planned.measured,
+        o.planned.certificate.risk,
+        o.planned.certificate.bad_draws,
         o.plan_s,
-        o.all_s,
-        o.planned.sentence
+        o.all_s
     )
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn summary(outcomes: &[Outcome], days: u32) -> String {
         .text()
     };
     let mut text = format!(
-        "| plan | promise kept in truth ({days} days; rules 1,000) | one-sided 95 % bounds | cost / oracle: mean | median | p90 |\n| --- | --- | --- | --- | --- | --- |\n"
+        "| plan | promise kept in truth (up to {days} days; rules 1,000) | one-sided 95 % bounds | cost / oracle: mean | median | p90 |\n| --- | --- | --- | --- | --- | --- |\n"
     );
     text += &row("plimsoll", &|o| o.judged);
     let mut names: Vec<String> = Vec::new();

@@ -3,6 +3,7 @@
 use crate::hidden::World;
 use crate::pipeline::MOST_CHUNKS;
 use plimsoll::base::rng::Seed;
+use plimsoll::base::stats::interval::{clopper_pearson_lower, clopper_pearson_upper};
 use plimsoll::planner::cost::Tariff;
 use plimsoll::planner::evaluate::Simulation;
 use plimsoll::planner::search::{Evaluator, PeriodOutcome, Seeds, Size, mean_cost};
@@ -15,12 +16,20 @@ use plimsoll::workload::schedule::Material;
 use plimsoll::workload::trace::Row;
 use std::sync::Arc;
 
+/// How sure one must be that a size keeps the promise, or does not, before fewer days than asked for are enough.
+const CLEAR: f64 = 1.0 - 1e-6;
+
+/// Days that tell the cost of a size: the same ones for all sizes, so that costs can be compared.
+const PAIRED: usize = 50;
+
 /// A size under the truth.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judged {
     pub(crate) size: Size,
     /// Share of days that kept the requests' promise.
     pub(crate) kept: f64,
+    /// Days judged.
+    pub(crate) days: u32,
     pub(crate) cost_per_hour: f64,
 }
 
@@ -55,14 +64,23 @@ impl<'a> Truth<'a> {
         period.good as f64 >= self.plan.promise.requests.0 * period.total as f64
     }
 
-    fn of(&self, size: Size, periods: &[PeriodOutcome]) -> Judged {
-        let kept = periods.iter().filter(|p| self.keeps(p)).count();
-        Judged { size, kept: kept as f64 / periods.len().max(1) as f64, cost_per_hour: mean_cost(periods) }
-    }
-
-    /// The size on `days` days.
+    /// The size on `days` days; fewer when they leave no doubt on which side of the promise it is: fifty days at least, and then a chance of
+    /// one in a million that as many as were kept would be.
     pub(crate) fn judge(&self, size: Size, days: u32) -> Judged {
-        self.of(size, &self.periods(size, 0..days))
+        let mut periods: Vec<PeriodOutcome> = Vec::new();
+        let promised = self.plan.promise.periods.0;
+        let mut next = 50.min(days);
+        loop {
+            let seen = u32::try_from(periods.len()).unwrap();
+            periods.extend(self.periods(size, seen..next));
+            let kept = periods.iter().filter(|p| self.keeps(p)).count() as u64;
+            let n = u64::from(next);
+            let is_clear = clopper_pearson_lower(kept, n, CLEAR) > promised || clopper_pearson_upper(kept, n, CLEAR) < promised;
+            if next >= days || is_clear {
+                return Judged { size, kept: kept as f64 / n.max(1) as f64, days: next, cost_per_hour: mean_cost(&periods[..periods.len().min(PAIRED)]) };
+            }
+            next = (next + next / 2).min(days);
+        }
     }
 
     /// The cheapest size that keeps the promise on the first `days` days: on the staircase of the smallest minimum for each maximum.

@@ -137,7 +137,7 @@ impl Tally {
             self.is_missed |= self.failed[0] > self.bar.bad_periods;
         } else if self.seen == self.bar.periods() {
             self.is_missed |= self.risk() > self.bar.risk;
-        } else if self.seen.is_multiple_of(draws) && self.seen / draws >= EARLY {
+        } else if self.seen.is_multiple_of(draws) && self.seen / draws >= EARLY && (self.seen / draws).is_power_of_two() {
             self.is_missed |= self.bar.shown(&self.failed, self.seen / draws, SURE) > self.bar.risk;
         }
     }

@@ -40,11 +40,11 @@ const LOADS: usize = 20;
 /// Loads below this many steps count as this many.
 const LEAST: usize = 6;
 /// Counted requests of a measurement, at most.
-const MOST: u64 = 20_000;
+const MOST: u64 = 15_000;
 /// Counted requests after which a measurement ends that saw no miss, or [`MANY`].
 const ENOUGH: u64 = 6_000;
-/// Misses that tell a share to eight per cent if they were independent.
-const MANY: u64 = 150;
+/// Misses that tell a share to a tenth if they were independent.
+const MANY: u64 = 100;
 /// At a load of six tenths the endpoint forgets its past after the mean time of a request; windows warm up for so many of them.
 const MEMORIES: f64 = 5.0;
 

@@ -99,25 +99,28 @@ impl Case<'_> {
     fn decided(&mut self, screened: &Screened, doubt: f64) -> Option<PeriodOutcome> {
         let missed_low = self.outside(screened, 1.0 / doubt).1;
         let missed_high = self.outside(screened, doubt).1;
-        let mut order: Vec<&Window> = screened.windows.iter().collect();
-        order.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.from.cmp(&b.from)));
-        let mut open: u64 = order.iter().map(|w| w.requests(self.input.profile)).sum();
-        let mut lost: u64 = order.iter().map(|w| w.lost).sum();
+        let profile = self.input.profile;
+        let mut order: Vec<(&Window, (u64, u64))> = screened.windows.iter().map(|w| (w, w.bounds(profile))).collect();
+        // Those first that leave most open.
+        order.sort_by(|(a, p), (b, q)| (q.1 - q.0).cmp(&(p.1 - p.0)).then(a.from.cmp(&b.from)));
+        let mut most: u64 = order.iter().map(|(_, bounds)| bounds.1).sum();
+        let mut least: u64 = order.iter().map(|(_, bounds)| bounds.0).sum();
         let mut inside = PeriodOutcome::default();
         let mut missed = 0;
         let mut order = order.into_iter();
         loop {
-            let is_kept = missed_high + missed + open <= self.allowance;
-            if is_kept || missed_low + missed + lost > self.allowance {
+            let is_kept = missed_high + missed + most <= self.allowance;
+            if is_kept || missed_low + missed + least > self.allowance {
                 let (outside, outside_missed) = self.outside(screened, 1.0);
-                let guess = outside_missed + missed + round(order.map(|w| w.weight.min(w.requests(self.input.profile) as f64)).sum());
+                let is_exact = is_kept && order.len() == 0;
+                let guess = outside_missed + missed + round(order.map(|(w, _)| w.guess).sum());
                 let missed = if is_kept { guess.min(self.allowance) } else { guess.max(self.allowance + 1) };
-                return Some(self.sum(outside, &inside, missed, is_kept && open == 0));
+                return Some(self.sum(outside, &inside, missed, is_exact));
             }
-            let window = order.next()?;
-            open -= window.requests(self.input.profile);
-            lost -= window.lost;
-            missed += self.inside(window, self.allowance - missed_low - missed, &mut inside);
+            let (window, bounds) = order.next()?;
+            most -= bounds.1;
+            least -= bounds.0;
+            missed += self.inside(window, (self.allowance - missed_low).saturating_sub(missed), &mut inside);
         }
     }
 

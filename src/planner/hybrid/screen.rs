@@ -23,13 +23,29 @@ pub(super) struct Window {
     pub weight: f64,
     /// Requests that wait so long by the fluid alone that they are missed; see [`Overload`].
     pub lost: u64,
+    /// Misses to be expected: those of steady load bin by bin, and every request that meets work left over.
+    pub guess: f64,
 }
+
+/// The misses of a window are taken to lie within this factor of what is to be expected of it, either way.
+const WITHIN: f64 = 2.0;
+/// And within so many of its standard deviations if they were independent.
+const SCATTER: f64 = 4.0;
 
 impl Window {
     /// Requests that count.
     #[must_use]
     pub(super) fn requests(&self, profile: &Profile) -> u64 {
         profile.counts[self.from..self.to].iter().map(|&c| u64::from(c)).sum()
+    }
+
+    /// Least and most misses that it may hold.
+    #[must_use]
+    pub(super) fn bounds(&self, profile: &Profile) -> (u64, u64) {
+        let scatter = SCATTER * self.guess.sqrt();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate, below zero as well")]
+        let (low, high) = ((self.guess / WITHIN - scatter) as u64, (self.guess * WITHIN + scatter) as u64 + 1);
+        (low.max(self.lost), high.max(self.lost).min(self.requests(profile)))
     }
 }
 
@@ -86,6 +102,7 @@ pub(super) fn screen(input: &PeriodInput<'_>, chunks: &[u32], chart: &Chart, lim
     let mut estimate = vec![0.0; bins];
     let mut weights = vec![0.0; bins];
     let mut lost = vec![0; bins];
+    let mut guesses = vec![0.0; bins];
     let (mut backlog, mut least_backlog) = (0.0_f64, 0.0_f64);
     for bin in 0..bins {
         let (rate, rows) = demand.expected(bin);
@@ -101,15 +118,18 @@ pub(super) fn screen(input: &PeriodInput<'_>, chunks: &[u32], chart: &Chart, lim
             lost[bin] = profile.counts[bin];
         }
         let count = f64::from(profile.counts[bin]);
+        let hopeless = f64::from(profile.hopeless[bin]);
+        guesses[bin] = if backlog > 0.0 { count } else { hopeless + share.min(1.0) * (count - hopeless) };
         if share > limit || backlog > 0.0 {
             weights[bin] = count * (share.min(1.0) + backlog / (serving * BIN_S));
         } else {
-            estimate[bin] = share * (count - f64::from(profile.hopeless[bin]));
+            estimate[bin] = share * (count - hopeless);
         }
     }
     let mut windows = join(&weights, (lead, bins), chart.settle_bins());
     for window in &mut windows {
         window.lost = lost[window.from..window.to].iter().map(|&c| u64::from(c)).sum();
+        window.guess = guesses[window.from..window.to].iter().sum();
         estimate[window.from..window.to].fill(0.0);
     }
     estimate[..lead].fill(0.0);
@@ -129,7 +149,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
                 last.to = to;
                 last.weight += weight;
             }
-            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight, lost: 0 }),
+            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight, lost: 0, guess: 0.0 }),
         }
     }
     windows.retain_mut(|w| {
@@ -138,7 +158,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
     });
     let simulated: usize = windows.iter().map(|w| w.to - w.warm_from).sum();
     if simulated * 10 > bins * 8 {
-        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum(), lost: 0 }];
+        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum(), lost: 0, guess: 0.0 }];
     }
     windows
 }
@@ -158,14 +178,14 @@ mod tests {
         let mut weights = vec![0.0; 100];
         weights[40] = 2.0;
         let one = join(&weights, (10, 100), 4);
-        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0, lost: 0 }]);
+        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0, lost: 0, guess: 0.0 }]);
         weights[50] = 1.0;
-        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0, lost: 0 }]);
+        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0, lost: 0, guess: 0.0 }]);
         weights[50] = 0.0;
         weights[80] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2);
         weights[2] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2, "what is over before the period begins does not count");
-        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0, lost: 0 }]);
+        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0, lost: 0, guess: 0.0 }]);
     }
 }

@@ -1,6 +1,7 @@
 //! Statistics of what varies within days: spread, variogram, quantiles of growth G(D), peak over mean. The law is fitted to these.
 
-use crate::base::stats::sample::{mean_variance, quantile_sorted, sort};
+use crate::base::stats::sample::{mean_variance, nearest_rank, sort};
+use std::collections::VecDeque;
 
 /// Delays D of the growth quantiles, seconds.
 pub(super) const DELAYS_S: [f64; 4] = [300.0, 600.0, 1200.0, 1800.0];
@@ -35,10 +36,14 @@ pub(super) fn of_days(days: &[&[f64]], step_s: f64) -> [f64; COUNT] {
             continue;
         }
         let mut growth: Vec<f64> = days.iter().flat_map(|day| grown(day, delay)).collect();
-        sort(&mut growth);
+        // The values above a quantile are all that the next one needs.
+        let (n, mut dropped) = (growth.len(), 0);
         for (j, q) in QUANTILES.into_iter().enumerate() {
-            if let Some(value) = quantile_sorted(&growth, q) {
+            if let Some(rank) = nearest_rank(n, q) {
+                let rest = &mut growth[dropped..];
+                let (_, value, _) = rest.select_nth_unstable_by(rank - dropped, f64::total_cmp);
                 out[1 + LAGS_S.len() + i * QUANTILES.len() + j] = value.max(1e-3).ln();
+                dropped = rank;
             }
         }
     }
@@ -69,17 +74,59 @@ pub(super) fn steps(delay_s: f64, step_s: f64) -> usize {
 
 /// `max(rates[i+1..=i+delay]) / rates[i]` wherever all of them are known and the first is above zero.
 pub(super) fn grown(rates: &[f64], delay: usize) -> Vec<f64> {
-    (0..rates.len().saturating_sub(delay))
-        .filter(|&i| rates[i] > 0.0)
-        .filter_map(|i| {
-            let window = &rates[i + 1..=i + delay];
-            let top = window.iter().copied().fold(0.0_f64, |m, x| if x.is_nan() || m.is_nan() { f64::NAN } else { m.max(x) });
-            top.is_finite().then(|| top / rates[i])
-        })
-        .collect()
+    let mut out = Vec::with_capacity(rates.len());
+    // Places of the window whose values fall: the first is the highest (van Herk's running maximum by a queue). An unknown value empties it.
+    let mut falling: VecDeque<usize> = VecDeque::new();
+    let mut unknown = None;
+    for (i, &rate) in rates.iter().enumerate() {
+        if rate.is_nan() {
+            unknown = Some(i);
+        }
+        while falling.back().is_some_and(|&j| rates[j] <= rate) {
+            falling.pop_back();
+        }
+        falling.push_back(i);
+        let Some(from) = i.checked_sub(delay) else { continue };
+        while falling.front().is_some_and(|&j| j <= from) {
+            falling.pop_front();
+        }
+        let is_known = unknown.is_none_or(|j| j < from) && rates[from] > 0.0;
+        if let Some(top) = falling.front().map(|&j| rates[j]).filter(|_| is_known) {
+            out.push(top / rates[from]);
+        }
+    }
+    out
 }
 
 /// The highest known value over the mean of all known; NaN without any.
 pub(super) fn peak_to_mean(rates: &[f64]) -> f64 {
     rates.iter().copied().filter(|x| x.is_finite()).fold(f64::NAN, f64::max) / super::series::mean_known(rates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Seed;
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    proptest! {
+        /// forall rates with gaps: the running maximum is the maximum of each window.
+        #[test]
+        fn growth_is_the_highest_of_the_window_over_its_beginning(seed in 0_u64..1000, delay in 1_usize..12) {
+            let mut stream = Seed(seed).stream("grown");
+            let rates: Vec<f64> = (0..80)
+                .map(|_| match stream.random_range(0..12) {
+                    0 => f64::NAN,
+                    1 => 0.0,
+                    _ => f64::from(stream.random_range(1..9)),
+                })
+                .collect();
+            let slow: Vec<f64> = (0..rates.len() - delay)
+                .filter(|&i| rates[i] > 0.0 && rates[i + 1..=i + delay].iter().all(|x| !x.is_nan()))
+                .map(|i| rates[i + 1..=i + delay].iter().copied().fold(0.0, f64::max) / rates[i])
+                .collect();
+            prop_assert_eq!(grown(&rates, delay), slow);
+        }
+    }
 }
