@@ -1,6 +1,9 @@
 //! Is the promise kept? Random worlds whose endpoint and demand are hidden; the whole pipeline: measure, fit, learn, plan; then the truth.
 //!
-//!   cargo bench --bench promise [-- --worlds 200] [--first 0] [--days 5000] [--threads 2] [--each]
+//!   cargo bench --bench promise [-- --worlds 200] [--first 0] [--days 5000] [--threads 2] [--minutes 600] [--each] [--swap]
+//!
+//! No world is begun after so many minutes; `--each` prints every world, `--swap` also what the planner would do if it knew the endpoint, the demand or
+//! both.
 //!
 //! A world is measured in virtual time by the experiments of `sweep --for-fit`, its demand is learnt from four recorded weeks of requests, and the
 //! plan comes from `planner::recommend_under` with the fit's and the demand's uncertainty. Then days of the hidden demand run against the hidden
@@ -55,15 +58,19 @@ fn of_world(index: u64, days: u32) -> Outcome {
         println!("world {index}: fit {fit:.1} s, learn {learn:.1} s, plan {plan:.1} s, size {:?}, rules {:?}", planned.size, planned.rules);
     }
     let truth = Truth::new(&hidden, &planned.plan, days.max(500));
-    let judged = planned.size.map(|size| truth.judge(size, days));
-    let oracle = truth.oracle(500, planned.size);
-    let rules = planned.rules.iter().map(|(name, size)| (name.clone(), truth.judge(*size, days.min(1000)))).collect();
+    let (judged, oracle, rules) = truth.with_judge(|judge| {
+        let judged = planned.size.map(|size| judge.judge(size, days));
+        let oracle = judge.oracle(500, planned.size);
+        let rules = planned.rules.iter().map(|(name, size)| (name.clone(), judge.judge(*size, days.min(1000)))).collect();
+        (judged, oracle, rules)
+    });
     Outcome { world: index, planned, judged, oracle, rules, plan_s, all_s: begun.elapsed().as_secs_f64() }
 }
 
 fn main() {
     let (worlds, first) = (option("--worlds", 200), option("--first", 0));
     let (days, threads) = (option("--days", 5000) as u32, option("--threads", 2));
+    let minutes = option("--minutes", 600);
     let each = std::env::args().any(|a| a == "--each");
     let begun = Instant::now();
     let next = AtomicU64::new(first);
@@ -71,7 +78,9 @@ fn main() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < first + worlds) {
+                while begun.elapsed().as_secs() < 60 * minutes
+                    && let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < first + worlds)
+                {
                     let outcome = of_world(index, days);
                     if each {
                         println!("{}", table::line(&outcome));
@@ -84,5 +93,5 @@ fn main() {
     let mut outcomes = done.into_inner().unwrap();
     outcomes.sort_by_key(|o| o.world);
     println!("{}", table::summary(&outcomes, days));
-    println!("\n{worlds} worlds from {first} on, {days} true days each, {threads} threads, {:.1} min", begun.elapsed().as_secs_f64() / 60.0);
+    println!("\n{} worlds from {first} on, {days} true days each, {threads} threads, {:.1} min", outcomes.len(), begun.elapsed().as_secs_f64() / 60.0);
 }

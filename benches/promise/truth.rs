@@ -14,6 +14,7 @@ use plimsoll::scenario::workload::{Lengths, Workload};
 use plimsoll::workload::demand::{DemandModel, Generator, LengthTable, RecordedDay, RecordedDays};
 use plimsoll::workload::schedule::Material;
 use plimsoll::workload::trace::Row;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How sure one must be that a size keeps the promise, or does not, before fewer days than asked for are enough.
@@ -53,26 +54,44 @@ impl<'a> Truth<'a> {
         Self { plan, hidden, material, workload, slo: hidden.slo.clone(), tariff: Tariff::new(&plan.price).unwrap() }
     }
 
-    fn periods(&self, size: Size, days: std::ops::Range<u32>) -> Vec<PeriodOutcome> {
-        let world =
-            world::World::new(self.plan, &self.workload, &self.slo, &self.hidden.endpoint, &self.material, self.hidden.seed.child("truth", 1))
-                .unwrap();
-        Simulation::new(&world, &self.tariff, 1).evaluate(size, Seeds::Certify(9), days)
+    /// Runs `with` on a judge of sizes, which keeps the days it has drawn.
+    pub(crate) fn with_judge<T>(&self, with: impl FnOnce(&mut Judge<'_>) -> T) -> T {
+        let seed = self.hidden.seed.child("truth", 1);
+        let world = world::World::new(self.plan, &self.workload, &self.slo, &self.hidden.endpoint, &self.material, seed).unwrap();
+        with(&mut Judge { plan: self.plan, simulation: Simulation::new(&world, &self.tariff, 1), known: BTreeMap::new() })
     }
+}
 
+/// Judges sizes in the truth.
+pub(crate) struct Judge<'a> {
+    plan: &'a Plan,
+    simulation: Simulation<'a>,
+    known: BTreeMap<(Size, u32), Judged>,
+}
+
+impl Judge<'_> {
     fn keeps(&self, period: &PeriodOutcome) -> bool {
         period.good as f64 >= self.plan.promise.requests.0 * period.total as f64
     }
 
     /// The size on `days` days; fewer when they leave no doubt on which side of the promise it is: fifty days at least, and then a chance of
     /// one in a million that as many as were kept would be.
-    pub(crate) fn judge(&self, size: Size, days: u32) -> Judged {
+    pub(crate) fn judge(&mut self, size: Size, days: u32) -> Judged {
+        if let Some(known) = self.known.get(&(size, days)) {
+            return *known;
+        }
+        let judged = self.judged(size, days);
+        self.known.insert((size, days), judged);
+        judged
+    }
+
+    fn judged(&mut self, size: Size, days: u32) -> Judged {
         let mut periods: Vec<PeriodOutcome> = Vec::new();
         let promised = self.plan.promise.periods.0;
         let mut next = 50.min(days);
         loop {
             let seen = u32::try_from(periods.len()).unwrap();
-            periods.extend(self.periods(size, seen..next));
+            periods.extend(self.simulation.evaluate(size, Seeds::Certify(9), seen..next));
             let kept = periods.iter().filter(|p| self.keeps(p)).count() as u64;
             let n = u64::from(next);
             let is_clear = clopper_pearson_lower(kept, n, CLEAR) > promised || clopper_pearson_upper(kept, n, CLEAR) < promised;
@@ -84,8 +103,9 @@ impl<'a> Truth<'a> {
     }
 
     /// The cheapest size that keeps the promise on the first `days` days: on the staircase of the smallest minimum for each maximum.
-    pub(crate) fn oracle(&self, days: u32, near: Option<Size>) -> Option<Judged> {
-        let keeps = |size: Size| Some(self.judge(size, days)).filter(|j| j.kept >= self.plan.promise.periods.0);
+    pub(crate) fn oracle(&mut self, days: u32, near: Option<Size>) -> Option<Judged> {
+        let promised = self.plan.promise.periods.0;
+        let mut keeps = |size: Size| Some(self.judge(size, days)).filter(|j| j.kept >= promised);
         // The smallest fixed size: from the recommended maximum down or up.
         let mut fixed = near.map_or(MOST_CHUNKS / 2, |s| s.max);
         let mut best = keeps(Size::fixed(fixed));

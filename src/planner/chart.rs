@@ -32,19 +32,31 @@ pub struct RowFacts {
 }
 
 /// Numbers of chunks that are measured; between them the share is interpolated.
-const CHUNKS: [u32; 20] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96];
+const CHUNKS: [u32; 14] = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96];
 /// Loads that are measured: whole multiples of this, up to one less than [`LOADS`].
 const LOAD_STEP: f64 = 0.05;
 /// A load of 1 is never measured: all are missed in the end.
 const LOADS: usize = 20;
 /// Loads below this many steps count as this many.
 const LEAST: usize = 6;
-/// Counted requests of a measurement, at most.
-const MOST: u64 = 15_000;
-/// Counted requests after which a measurement ends that saw no miss, or [`MANY`].
-const ENOUGH: u64 = 6_000;
-/// Misses that tell a share to a tenth if they were independent.
-const MANY: u64 = 100;
+/// How long an entry is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Care {
+    /// Counted requests, at most.
+    most: u64,
+    /// Counted requests after which a measurement ends that saw no miss, or `many`.
+    enough: u64,
+    /// Misses that are enough: a hundred tell a share to a tenth if they were independent.
+    many: u64,
+}
+
+impl Care {
+    /// For a chart that stands alone and is to be exact.
+    pub const FINE: Self = Self { most: 15_000, enough: 6_000, many: 100 };
+    /// For one of many draws, of which only verdicts are asked: these allow for twice the misses.
+    pub const COARSE: Self = Self { most: 5_000, enough: 2_000, many: 50 };
+}
+
 /// At a load of six tenths the endpoint forgets its past after the mean time of a request; windows warm up for so many of them.
 const MEMORIES: f64 = 5.0;
 
@@ -63,6 +75,7 @@ pub struct Chart {
     causes: MissShares,
     saturation: f64,
     settle_bins: usize,
+    care: Care,
     seed: Seed,
     cells: Vec<OnceLock<f64>>,
 }
@@ -80,7 +93,7 @@ struct MissShares {
 impl Chart {
     /// Prepares the chart of `endpoint` (its law and policies, whatever its size) for the lengths and the dispersion of `demand`.
     #[must_use]
-    pub fn new(endpoint: &EndpointSpec, bounds: Bounds, patience: Patience, demand: &Binned, seed: Seed) -> Self {
+    pub fn new(endpoint: &EndpointSpec, (bounds, patience): (Bounds, Patience), demand: &Binned, care: Care, seed: Seed) -> Self {
         let mut chart = Self {
             endpoint: EndpointSpec { error_share: crate::base::units::Share(0.0), ..endpoint.clone() },
             bounds,
@@ -92,6 +105,7 @@ impl Chart {
             causes: MissShares::default(),
             saturation: 1.0,
             settle_bins: 1,
+            care,
             seed,
             cells: (0..CHUNKS.len() * LOADS).map(|_| OnceLock::new()).collect(),
         };
@@ -264,13 +278,14 @@ impl Chart {
     }
 
     fn measure(&self, chunks: u32, load: f64) -> f64 {
+        let Care { most, enough, many } = self.care;
         let (mut seen, mut missed) = (0_u64, 0_u64);
         self.steady(chunks, load, &mut |ended, row| {
             seen += 1;
             missed += u64::from(!self.facts[row].hopeless && !self.judged(ended, row).is_good());
-            let told = seen >= ENOUGH && (missed == 0 || missed >= MANY);
-            let clear = missed >= MANY && missed * 10 > seen;
-            seen < MOST && !told && !clear
+            let told = seen >= enough && (missed == 0 || missed >= many);
+            let clear = missed >= many && missed * 10 > seen;
+            seen < most && !told && !clear
         });
         missed as f64 / seen.max(1) as f64
     }
@@ -355,7 +370,7 @@ mod tests {
         let workload = Workload { lengths: serde_json::from_value(lengths).unwrap(), ..Workload::default() };
         let (material, slo) = (Material::default(), Slo::default());
         let world = World::new(&plan, &workload, &slo, &endpoint, &material, Seed(1)).unwrap();
-        Chart::new(&endpoint, bounds, world.patience(), &world.binned(Seeds::Search, 0).unwrap(), Seed(2))
+        Chart::new(&endpoint, (bounds, world.patience()), &world.binned(Seeds::Search, 0).unwrap(), Care::FINE, Seed(2))
     }
 
     #[test]

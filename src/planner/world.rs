@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 pub use super::bounds::Bounds;
 
 use super::binned::{self, BIN_NS, Binned, Levels, Walk};
-use super::chart::Chart;
+use super::chart::{Care, Chart};
 use super::draws::{Draw, Uncertainty};
 use super::search::{Seeds, Size};
 
@@ -136,7 +136,8 @@ impl<'a> World<'a> {
         let place = self.draw_place(seeds, period);
         self.charts[place].get_or_init(|| {
             let Draw { endpoint, bounds, .. } = &self.draws[place];
-            Chart::new(endpoint, *bounds, self.patience(), demand, self.seed.child("plan-chart", place as u64))
+            let care = if self.draws.len() > 1 { Care::COARSE } else { Care::FINE };
+            Chart::new(endpoint, (*bounds, self.patience()), demand, care, self.seed.child("plan-chart", place as u64))
         })
     }
 

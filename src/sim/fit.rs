@@ -112,7 +112,7 @@ pub fn fit(input: &FitInput<'_>, seed: Seed) -> Result<Fitted, Error> {
     bench.weights = Weights::alike(bench.steps.len());
     let point = bench.point(&base, point.at);
     let search = Search { bench: &bench, sight: &sight, ladder: &ladder, chunks, longest };
-    let (mut base, point, mut shown) = search.run(&base, point);
+    let (mut base, point, mut shown) = search.run(&base, &point);
     let point = bench.refine(&base, point, &PLAIN, ROUNDS[1]);
     let (point, free) = options::taken_in(&bench, &base, point);
     if let Some(queue) = sight.queue {

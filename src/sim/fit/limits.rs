@@ -20,7 +20,7 @@ const ROUNDS: usize = 2;
 const TURNS: usize = 5;
 /// Sizes tried first, times the plateau.
 const COARSE: [f64; 9] = [0.97, 1.0, 1.05, 1.11, 1.18, 1.26, 1.38, 1.6, 2.0];
-/// Budgets tried when the ladder shows none, tokens.
+/// Budgets that are always tried, tokens.
 const USUAL: [u32; 6] = [256, 512, 1024, 2048, 4096, 8192];
 
 /// Which limits the measurements show.
@@ -56,29 +56,35 @@ enum Cause {
 }
 
 impl Search<'_> {
-    /// The limits that fit best, from `base` (wide enough for all that was seen) and the point found with it.
-    pub(super) fn run(&self, base: &EndpointSpec, point: Point) -> (EndpointSpec, Point, Shown) {
-        let mut shown = Shown::default();
-        let (base, point) = self.held(base, point, &mut shown);
-        let (base, point) = self.budget(&base, point, &mut shown);
-        (base, point, shown)
-    }
-
-    /// The candidate that fits best where the law stands, then refined.
-    fn best(&self, from: &Point, candidates: impl Iterator<Item = EndpointSpec>) -> Option<(EndpointSpec, Point)> {
-        let tried = candidates.map(|base| {
-            let point = self.bench.point(&base, from.at);
-            (base, point)
-        });
-        let (base, point) = tried.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss))?;
-        let point = self.bench.refine(&base, point, &PLAIN, ROUNDS);
-        Some((base, point))
+    /// The limits that fit best, from `base` (wide enough for all that was seen) and the point found with it. A wrong prefill budget makes requests
+    /// wait that nothing holds back, and a wrong limit bends the law until another budget fits: each budget gets the best limit of its own.
+    pub(super) fn run(&self, base: &EndpointSpec, point: &Point) -> (EndpointSpec, Point, Shown) {
+        // What the ladder shows may be chance: the usual ones are tried as well.
+        let mut sizes: Vec<u32> = if self.ladder.is_seen { self.ladder.candidates.clone() } else { vec![base.prefill_budget] };
+        sizes.extend(USUAL.into_iter().filter(|c| !self.ladder.is_seen || !self.ladder.candidates.contains(c)));
+        sizes.dedup();
+        let with = |prefill_budget: u32| {
+            let base = EndpointSpec { prefill_budget, ..base.clone() };
+            let start = self.bench.refine(&base, self.bench.point(&base, point.at), &PLAIN, ROUNDS);
+            self.held(&base, start)
+        };
+        let mut found: Vec<(EndpointSpec, Point, Shown)> = sizes.into_iter().map(with).collect();
+        found.sort_by(|a, b| a.1.loss.total_cmp(&b.1.loss));
+        let mut found = found.into_iter();
+        let Some((spec, point, mut shown)) = found.next() else { return (base.clone(), point.clone(), Shown::default()) };
+        let chosen = f64::from(spec.prefill_budget);
+        let is_other = |c: f64| c > 1.5 * chosen || c < chosen / 1.5;
+        let second = found.find(|(other, ..)| is_other(f64::from(other.prefill_budget)));
+        let is_of_ladder = self.ladder.is_seen && self.ladder.candidates.contains(&spec.prefill_budget);
+        shown.budget = is_of_ladder || second.is_none_or(|(_, second, _)| second.loss > point.loss * CLEARLY);
+        (spec, point, shown)
     }
 
     /// What held requests back, if anything: the batch cap, or the key-value cache with either policy. One of them: a second one on top would
     /// nearly always explain chance.
-    fn held(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
-        let Some(held) = self.sight.held else { return (base.clone(), point) };
+    fn held(&self, base: &EndpointSpec, point: Point) -> (EndpointSpec, Point, Shown) {
+        let mut shown = Shown::default();
+        let Some(held) = self.sight.held else { return (base.clone(), point, shown) };
         // Every explanation has had the same rounds before they are compared.
         let open = self.bench.refine(base, point.clone(), &PLAIN, ROUNDS);
         let mut best: Option<(Cause, EndpointSpec, Point)> = None;
@@ -89,14 +95,13 @@ impl Search<'_> {
                 best = Some((cause, spec, point));
             }
         }
-        let Some((cause, spec, found)) = best else {
-            return (base.clone(), open);
-        };
-        if open.loss <= found.loss * FAR + CHANCE {
-            return (base.clone(), open);
+        match best {
+            Some((cause, spec, found)) if open.loss > found.loss * FAR + CHANCE => {
+                (shown.batch, shown.kv) = (cause == Cause::Batch, cause != Cause::Batch);
+                (spec, found, shown)
+            }
+            _ => (base.clone(), open, shown),
         }
-        (shown.batch, shown.kv) = (cause == Cause::Batch, cause != Cause::Batch);
-        (spec, found)
     }
 
     /// The best size of one limit. What holds requests back shows in the plateau from below: prompts in the works hold places and tokens as well,
@@ -129,17 +134,5 @@ impl Search<'_> {
             }
         }
         Some((with(factor), point))
-    }
-
-    fn budget(&self, base: &EndpointSpec, point: Point, shown: &mut Shown) -> (EndpointSpec, Point) {
-        let sizes: Vec<u32> = if self.ladder.is_seen { self.ladder.candidates.clone() } else { USUAL.to_vec() };
-        let with = |prefill_budget: u32| EndpointSpec { prefill_budget, ..base.clone() };
-        let Some((best, found)) = self.best(&point, sizes.iter().map(|&c| with(c))) else { return (base.clone(), point) };
-        let chosen = f64::from(best.prefill_budget);
-        let other = sizes.iter().copied().filter(|&c| f64::from(c) > 1.5 * chosen || f64::from(c) < chosen / 1.5);
-        let others = self.best(&point, other.map(with));
-        let is_clear = others.is_none_or(|(_, second)| second.loss > found.loss * CLEARLY);
-        shown.budget = self.ladder.is_seen || is_clear;
-        if found.loss < point.loss || self.ladder.is_seen { (best, found) } else { (base.clone(), point) }
     }
 }

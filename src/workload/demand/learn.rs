@@ -17,9 +17,9 @@ const ASSUMED_SIGMA: f64 = 0.2;
 /// Outer draws of a learnt model.
 const DRAWS: usize = 160;
 /// What a fit simulates; its days are a multiple of the recorded ones, see [`SIMULATED_DAYS`].
-const EFFORT: Effort = Effort { days: 80, trials: 160, sets: 200 };
+const EFFORT: Effort = Effort { days: 60, trials: 130, sets: 200 };
 /// Simulated days for each recorded one, and at most: fewer would add more error than the recording has.
-const SIMULATED_DAYS: (usize, usize) = (3, 200);
+const SIMULATED_DAYS: (usize, usize) = (2, 200);
 /// Fewest recorded days for a held-out check.
 const CHECKED_DAYS: usize = 4;
 
