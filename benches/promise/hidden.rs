@@ -90,6 +90,13 @@ impl World {
         let rho = between(&mut s, 0.5, 0.9);
         let tpot = step.base.as_secs_f64() / (1.0 - rho) * 1.35;
         let ttft = between(&mut s, 2.5, 5.0) * (step.per_prefill_token.as_secs_f64() * mean_in * 3.0 + tpot) + 0.2;
+        let budget: u32 = [256, 512, 1024][s.random_range(0..3)];
+        // An idle chunk meets it with room for 997 prompts of 1,000: else the objectives could not be kept at any size, or hardly.
+        let mut prompts: Vec<u32> = lengths.iter().map(|l| l.0).collect();
+        prompts.sort_unstable();
+        let long = f64::from(prompts[prompts.len() * 997 / 1000]);
+        let alone = step.per_prefill_token.as_secs_f64() * long + (long / f64::from(budget)).ceil() * step.base.as_secs_f64();
+        let ttft = ttft.max(1.5 * alone);
         let median = log_between(&mut s, 120.0, 720.0);
         let autoscaler = Autoscaler {
             target: Share((between(&mut s, 0.5, 0.75) * 100.0).round() / 100.0),
@@ -102,7 +109,7 @@ impl World {
         };
         let endpoint = EndpointSpec {
             step,
-            prefill_budget: [256, 512, 1024][s.random_range(0..3)],
+            prefill_budget: budget,
             max_batch: [48, 64, 96][s.random_range(0..3)],
             network: span(between(&mut s, 0.001, 0.02)),
             noise: between(&mut s, 0.01, 0.04),
