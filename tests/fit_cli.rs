@@ -32,7 +32,7 @@ fn experiments_within_a_budget_give_a_model() {
     let fitted = plimsoll(&["fit", folder.to_str().unwrap()], dir.path());
     assert_eq!(fitted.status.code(), Some(0));
     let model = json(&fitted);
-    assert_eq!(model["draws"].as_array().unwrap().len(), 40);
+    assert_eq!(model["draws"].as_array().unwrap().len(), 160);
     assert!(model["quality"]["requests"].as_u64().unwrap() > 100, "{}", model["quality"]);
     let what: Vec<&str> = model["assumed"].as_array().unwrap().iter().map(|a| a["what"].as_str().unwrap()).collect();
     assert!(what.contains(&"queue of a chunk"), "{what:?}");

@@ -180,7 +180,7 @@ fn a_recommendation_is_whole_and_repeats() {
     assert!(one.clairvoyant.fractional.mean_chunks <= one.clairvoyant.whole.mean_chunks * 1.2 && one.clairvoyant.price_of_delay >= -1e-9);
     assert_eq!(one.naive.iter().map(|n| n.rule.as_str()).collect::<Vec<_>>(), ["mean x 1.2", "peak minute", "p95 x 1.3", "cheapest that passed"]);
     if let Some(cheaper) = &one.next_cheaper {
-        assert!(!cheaper.reason.is_empty() && cheaper.result.periods == chosen.periods);
+        assert!(!cheaper.reason.is_empty() && cheaper.result.periods <= chosen.periods);
     }
     assert!(one.frontier.iter().any(|c| (c.min_chunks, c.max_chunks) == (chosen.min_chunks, chosen.max_chunks)));
     assert!(!one.timeline.points.is_empty() && one.timeline.points.len() <= 400);

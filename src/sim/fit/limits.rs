@@ -69,14 +69,16 @@ impl Search<'_> {
             self.held(&base, start)
         };
         let mut found: Vec<(EndpointSpec, Point, Shown)> = sizes.into_iter().map(with).collect();
-        found.sort_by(|a, b| a.1.loss.total_cmp(&b.1.loss));
+        // What the ladder does not show must explain clearly more.
+        let is_of_ladder = |budget: u32| self.ladder.is_seen && self.ladder.candidates.contains(&budget);
+        let handicap = |spec: &EndpointSpec| if self.ladder.is_seen && !is_of_ladder(spec.prefill_budget) { FURTHER } else { 1.0 };
+        found.sort_by(|a, b| (a.1.loss * handicap(&a.0)).total_cmp(&(b.1.loss * handicap(&b.0))));
         let mut found = found.into_iter();
         let Some((spec, point, mut shown)) = found.next() else { return (base.clone(), point.clone(), Shown::default()) };
         let chosen = f64::from(spec.prefill_budget);
         let is_other = |c: f64| c > 1.5 * chosen || c < chosen / 1.5;
         let second = found.find(|(other, ..)| is_other(f64::from(other.prefill_budget)));
-        let is_of_ladder = self.ladder.is_seen && self.ladder.candidates.contains(&spec.prefill_budget);
-        shown.budget = is_of_ladder || second.is_none_or(|(_, second, _)| second.loss > point.loss * CLEARLY);
+        shown.budget = is_of_ladder(spec.prefill_budget) || second.is_none_or(|(_, second, _)| second.loss > point.loss * CLEARLY);
         (spec, point, shown)
     }
 

@@ -134,8 +134,8 @@ fn requests(cut: bool) -> Rows {
 #[test]
 fn a_silence_is_masked_and_told_and_does_not_lower_the_rate() {
     let (series, about) = of_requests(&requests(true), &Said::default()).unwrap();
-    assert_eq!((series.step_s, series.start_s, series.is_dated), (60.0, 4.0 * DAY_S, true));
-    assert_eq!(series.rates.iter().filter(|x| x.is_nan()).count(), 61, "an hour, and the last minute");
+    assert_eq!((series.step_s, series.start_s, series.is_dated), (300.0, 4.0 * DAY_S, true));
+    assert_eq!(series.rates.iter().filter(|x| x.is_nan()).count(), 13, "an hour, and the last step");
     assert!((series.mean() / 0.6 - 1.0).abs() < 0.03, "{}", series.mean());
     assert!(about.notes[0].contains("60.0 min and begins at 12:00"), "{:?}", about.notes);
     let (whole, about) = of_requests(&requests(false), &Said::default()).unwrap();
