@@ -135,7 +135,13 @@ impl Case {
         let days = vec![RecordedDay { weekday: 0, rates: rates.clone() }];
         let law = plimsoll::workload::demand::Law { classes: [0; 7], ..model.law.clone() };
         let lengths: LengthTable = model.lengths.clone();
-        DemandModel { law, lengths, generator: Generator::Days(RecordedDays { step_s: DAY_S / rates.len() as f64, days }), draws: Vec::new(), ..model.clone() }
+        DemandModel {
+            law,
+            lengths,
+            generator: Generator::Days(RecordedDays { step_s: DAY_S / rates.len() as f64, days }),
+            draws: Vec::new(),
+            ..model.clone()
+        }
     }
 }
 
@@ -147,7 +153,13 @@ struct Judged {
     cost: f64,
 }
 
-fn judge(case: &Case, model: &DemandModel, experiment: &Experiment, (size, days): (Size, std::ops::Range<usize>), (seeds, threads): (u32, usize)) -> Judged {
+fn judge(
+    case: &Case,
+    model: &DemandModel,
+    experiment: &Experiment,
+    (size, days): (Size, std::ops::Range<usize>),
+    (seeds, threads): (u32, usize),
+) -> Judged {
     let scenario = &experiment.scenario;
     let plan = scenario.plan.as_ref().unwrap();
     let tariff = Tariff::new(&plan.price).unwrap();

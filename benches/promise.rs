@@ -93,5 +93,9 @@ fn main() {
     let mut outcomes = done.into_inner().unwrap();
     outcomes.sort_by_key(|o| o.world);
     println!("{}", table::summary(&outcomes, days));
-    println!("\n{} worlds from {first} on, {days} true days each, {threads} threads, {:.1} min", outcomes.len(), begun.elapsed().as_secs_f64() / 60.0);
+    println!(
+        "\n{} worlds from {first} on, {days} true days each, {threads} threads, {:.1} min",
+        outcomes.len(),
+        begun.elapsed().as_secs_f64() / 60.0
+    );
 }

@@ -106,7 +106,10 @@ fn the_search_finds_what_brute_force_finds() {
         // What is certified passed on periods that the search never saw.
         let chosen = found.chosen.expect("a size up to 5 keeps the promise");
         assert_eq!(chosen.periods.len(), chosen.bar.periods() as usize);
-        assert!(rules.failures(&chosen.periods) <= chosen.bar.bad_periods && plimsoll::planner::bar::binomial_at_most(chosen.bar.bad_periods, chosen.bar.depth, 0.3) <= 0.2);
+        assert!(
+            rules.failures(&chosen.periods) <= chosen.bar.bad_periods
+                && plimsoll::planner::bar::binomial_at_most(chosen.bar.bad_periods, chosen.bar.depth, 0.3) <= 0.2
+        );
     }
 }
 

@@ -4,9 +4,9 @@
 use plimsoll::base::rng::{Seed, Stream};
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::{Share, TimeSpan, TokenRate};
-use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, Lag, StepLaw};
 use plimsoll::planner::bounds::Bounds;
 use plimsoll::planner::judgement::Judgement;
+use plimsoll::scenario::endpoint::{Autoscaler, EndpointSpec, Lag, StepLaw};
 use plimsoll::scenario::slo::{Percentile, Slo};
 use plimsoll::sim::bulk::{self, Job};
 use plimsoll::sim::endpoint::Endpoint;

@@ -4,8 +4,8 @@ use crate::hidden::{BIN_S, World};
 use plimsoll::base::rng::Seed;
 use plimsoll::base::time::Nanos;
 use plimsoll::base::units::Share;
-use plimsoll::planner::search::Size;
 use plimsoll::planner::limits::Certificate;
+use plimsoll::planner::search::Size;
 use plimsoll::planner::{self, Decision, Model};
 use plimsoll::record::request::RequestRecord;
 use plimsoll::scenario::endpoint::EndpointSpec;
@@ -175,7 +175,13 @@ fn decided(experiment: &Experiment, model: &Model<'_>, demand: &DemandModel) -> 
 fn swapped(world: &World, experiment: &Experiment, fitted: &Fitted, learnt: &DemandModel) {
     let true_demand = crate::truth::demand(world, world.seed.child("swap", 0), 2000);
     let taken = DemandModel { draws: Vec::new(), ..learnt.clone() };
-    println!("  learnt {:?} day_sigma {:.4} {:?} {:?}", learnt.generator == Generator::Law, learnt.law.day_sigma, learnt.law.residual, learnt.law.shots);
+    println!(
+        "  learnt {:?} day_sigma {:.4} {:?} {:?}",
+        learnt.generator == Generator::Law,
+        learnt.law.day_sigma,
+        learnt.law.residual,
+        learnt.law.shots
+    );
     println!("  hidden {:?}", world.demand);
     for (name, demand) in [("hidden", &true_demand), ("learnt", &taken)] {
         println!("  {name}: {}", loads(demand));

@@ -96,7 +96,12 @@ impl Judge<'_> {
             let n = u64::from(next);
             let is_clear = clopper_pearson_lower(kept, n, CLEAR) > promised || clopper_pearson_upper(kept, n, CLEAR) < promised;
             if next >= days || is_clear {
-                return Judged { size, kept: kept as f64 / n.max(1) as f64, days: next, cost_per_hour: mean_cost(&periods[..periods.len().min(PAIRED)]) };
+                return Judged {
+                    size,
+                    kept: kept as f64 / n.max(1) as f64,
+                    days: next,
+                    cost_per_hour: mean_cost(&periods[..periods.len().min(PAIRED)]),
+                };
             }
             next = (next + next / 2).min(days);
         }

@@ -1,9 +1,9 @@
 //! Marginals: one distribution of token counts, with its draws, distribution function and quantiles.
 
 use super::inverse::Brackets;
-use crate::base::stats::special::{gamma_p_scaled, normal_cdf};
 use crate::base::rng::Stream;
 use crate::base::stats::interval::ln_gamma;
+use crate::base::stats::special::{gamma_p_scaled, normal_cdf};
 use crate::scenario::load::TraceSource;
 use crate::scenario::workload::{Component, Marginal as Spec, QuantilePoint, Side};
 use crate::workload::trace::Rows;
