@@ -89,7 +89,7 @@ fn the_shipped_demand_model_draws_weeks_like_the_recorded_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/azure-code-week.demand.json");
     let model = DemandModel::from_json(&std::fs::read(path).expect("a shipped model")).unwrap();
     assert!(model.check.as_ref().is_some_and(|c| c.holds) && model.has_lengths());
-    assert_eq!((model.recorded.days, model.draw_count()), (7, 40));
+    assert_eq!((model.recorded.days, model.draw_count()), (7, 160));
     let weeks: Vec<f64> = (0..12).flat_map(|i| model.day(Seed(5), i, Nanos::from_secs(7 * 86_400)).rates).collect();
     let ten_minutes: Vec<f64> = weeks.chunks(40).map(|c| c.iter().sum::<f64>() / 40.0).collect();
     let mean = ten_minutes.iter().sum::<f64>() / ten_minutes.len() as f64;
