@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod capacity;
 pub mod chart;
 pub mod cost;
+mod decision;
 pub mod demand;
 pub mod draws;
 pub mod evaluate;
@@ -43,6 +44,7 @@ use crate::scenario::unit::{LoadRule, Overflow};
 use crate::sim::fit::{Fitted, Multipliers};
 use crate::workload::schedule::Material;
 use cost::{Bill, Tariff};
+pub use decision::{Decision, decide};
 use draws::Uncertainty;
 use evaluate::Simulation;
 use explain::Answer;
@@ -210,44 +212,6 @@ pub fn recommend_under(
     recommendation.warnings.extend(beyond);
     recommendation.effort = work.effort;
     Ok(recommendation)
-}
-
-/// The size alone: what [`recommend_under`] chooses and certifies, without the explanation of it, which takes as long again.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decision {
-    /// The cheapest certified size. `None`: none up to the largest is.
-    pub size: Option<Size>,
-    /// How it was shown.
-    pub certificate: Option<Certificate>,
-    /// Rules of thumb and what they would buy.
-    pub thumbs: Vec<naive::Thumb>,
-}
-
-/// See [`Decision`]. For endpoints that are planned in chunks and do not leave target or minima open.
-///
-/// # Errors
-/// See [`Error`].
-pub fn decide(experiment: &Experiment, model: &Model<'_>, material: &Material, threads: usize) -> Result<Decision, Error> {
-    let plan = experiment.scenario.plan.as_ref().ok_or(Error::NoPlan)?;
-    let tariff = Tariff::new(&plan.price)?;
-    let material = with_lengths(material);
-    let uncertainty = uncertainty_of(plan, model, &material);
-    let draws = uncertainty.per_family(plan.promise.confidence.0);
-    let (scenario, law, seed) = (&experiment.scenario, model.spec, experiment.seed);
-    let ground = Ground { scenario, law, material: &material, seed, uncertainty: &uncertainty, draws, tariff: &tariff, threads };
-    let world = ground.world(plan)?;
-    let survey = Survey::of(&world)?;
-    let mut simulation = Simulation::new(&world, &tariff, threads);
-    let found = search::search(&survey.rules, &mut simulation, &mut |_| {});
-    if let Some(error) = simulation.error.take() {
-        return Err(error.into());
-    }
-    let thumbs = naive::rules(&survey.demand, plan.chunk.size.0).into_iter().chain(naive::cheapest_that_passed(&survey.rules, &found.looked));
-    Ok(Decision {
-        size: found.chosen.as_ref().map(|c| c.size),
-        certificate: found.chosen.as_ref().map(|c| certificate(&survey.rules, c)),
-        thumbs: thumbs.collect(),
-    })
 }
 
 /// A size by its periods; with outer draws the promise is kept when the bar is met.

@@ -9,7 +9,7 @@ use crate::planner::recommendation::{CandidateResult, Sensitivity, Sized, WhatIf
 pub fn note(found: &Sensitivity) -> String {
     let base = found.base.as_ref().map_or_else(String::new, |b| format!(" The same depth without any change gives {}.", chunks(b)));
     let late = if found.inputs.iter().any(|s| s.input == "requests" && s.less.cost_change > 0.005) {
-        " Less demand costs more here: the autoscaler then asks for a chunk too late, or not at all, and the minimum has to carry what it misses."
+        " Less demand costs more here; one reason may be that the autoscaler then asks for a chunk later, or not at all, and the minimum has to carry what it misses."
     } else {
         ""
     };

@@ -61,8 +61,8 @@ impl Search<'_> {
     pub(super) fn run(&self, base: &EndpointSpec, point: &Point) -> (EndpointSpec, Point, Shown) {
         // What the ladder shows may be chance: the usual ones are tried as well.
         let mut sizes: Vec<u32> = if self.ladder.is_seen { self.ladder.candidates.clone() } else { vec![base.prefill_budget] };
-        sizes.extend(USUAL.into_iter().filter(|c| !self.ladder.is_seen || !self.ladder.candidates.contains(c)));
-        sizes.dedup();
+        let more: Vec<u32> = USUAL.into_iter().filter(|c| !sizes.contains(c)).collect();
+        sizes.extend(more);
         let with = |prefill_budget: u32| {
             let base = EndpointSpec { prefill_budget, ..base.clone() };
             let start = self.bench.refine(&base, self.bench.point(&base, point.at), &PLAIN, ROUNDS);
