@@ -37,7 +37,10 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     let rate = format!("{:.3} requests/s and {} tokens/s on average over {}", facts.mean_requests_s, grouped(facts.mean_tok_s), plan.period);
     add("demand", rate, recorded);
     add("growth of demand", format!("x {}", plan.growth), Provenance::Assumed);
-    add("day-to-day spread", format!("sigma {} of the logarithm", plan.day_sigma), Provenance::Assumed);
+    // A learnt demand brings the spread of its own days.
+    let learnt = world.material.demand.as_ref().filter(|_| plan.demand.is_none());
+    let (sigma, from) = learnt.map_or((plan.day_sigma, Provenance::Assumed), |model| (model.law.day_sigma, Provenance::Measured));
+    add("day-to-day spread", format!("sigma {sigma} of the logarithm"), from);
     let lengths = if matches!(world.workload.lengths, Lengths::Empirical { .. }) { Provenance::Measured } else { Provenance::Assumed };
     let (input, output) = mean_lengths(demand);
     add("token lengths", format!("{input:.0} in and {output:.0} out on average"), lengths);
@@ -181,7 +184,8 @@ pub fn doubts_of_demand(world: &World<'_>, slo: &Slo, demand: &Demand) -> Vec<Wa
     let promised = plan.promise.requests.0;
     let mut warnings = Vec::new();
     let mut warn = |severity, code: &str, message: String, hint: &str| warnings.push(warning(severity, code, message, hint));
-    if plan.period.as_secs_f64() < 7.0 * 86_400.0 {
+    // A learnt demand has its weekdays, whatever the length of a period.
+    if plan.demand.is_some() && plan.period.as_secs_f64() < 7.0 * 86_400.0 {
         let message = format!("the demand describes {}, less than 7 days", plan.period.nanos());
         warn(Severity::Note, "demand-short", message, "weekdays and weekends differ: set plan.day_sigma, or plan over a week");
     }
