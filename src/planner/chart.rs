@@ -38,7 +38,7 @@ const LOAD_STEP: f64 = 0.05;
 /// A load of 1 is never measured: all are missed in the end.
 const LOADS: usize = 20;
 /// Loads below this many steps count as this many.
-const LEAST: usize = 6;
+const LEAST: usize = 1;
 /// How long an entry is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Care {
@@ -381,6 +381,9 @@ mod tests {
         assert!(0.0 < low && low < chart.excess(2, 0.825) && chart.excess(2, 0.825) < high, "{low} {high}");
         assert!(chart.excess(3, 0.9) < high);
         assert_eq!(chart.excess(2, 1.2), 1.0);
+        // A quiet night is not a load of three tenths.
+        let [night, day] = [0.05, 0.3].map(|load| chart.excess(1, load));
+        assert!(night < day / 3.0 && day > 0.0, "{night} {day}");
         assert!((0.7..=1.0).contains(&chart.saturation()), "{}", chart.saturation());
     }
 

@@ -23,10 +23,16 @@ pub(super) struct Window {
     pub weight: f64,
     /// Requests that wait so long by the fluid alone that they are missed; see [`Overload`].
     pub lost: u64,
-    /// Misses to be expected: those of steady load bin by bin, and every request that meets work left over.
+    /// Misses to be expected at most: those of steady load bin by bin, and every request while what is offered on average exceeds what serves, until
+    /// that is worked off. Work that waits by the chance of arrivals and lengths alone is part of steady load.
     pub guess: f64,
+    /// Misses to be expected at least: those of steady load, at high loads of a load that settles soon; and requests that wait longer than the
+    /// tightest bound by the average fluid.
+    pub least: f64,
 }
 
+/// Steady load above it takes longer to settle than demand stands still.
+const SETTLES: f64 = 0.85;
 /// The misses of a window are taken to lie within this factor of what is to be expected of it, either way.
 const WITHIN: f64 = 2.0;
 /// And within so many of its standard deviations if they were independent.
@@ -42,20 +48,23 @@ impl Window {
     /// Least and most misses that it may hold.
     #[must_use]
     pub(super) fn bounds(&self, profile: &Profile) -> (u64, u64) {
-        let scatter = SCATTER * self.guess.sqrt();
+        let scatter = |guess: f64| SCATTER * guess.sqrt();
+        let (low, high) = (self.least / WITHIN - scatter(self.least), self.guess * WITHIN + scatter(self.guess));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate, below zero as well")]
-        let (low, high) = ((self.guess / WITHIN - scatter) as u64, (self.guess * WITHIN + scatter) as u64 + 1);
+        let (low, high) = (low as u64, high as u64 + 1);
         (low.max(self.lost), high.max(self.lost).min(self.requests(profile)))
     }
 }
 
-/// When a request is missed for waiting alone, and how much can wait.
+/// When a request is missed for waiting alone, and how much can wait; all in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Overload {
-    /// A wait from which on requests are missed, seconds: the tightest bound that a wait counts for and a quarter of the patience.
-    pub hopeless_s: f64,
-    /// No request waits longer than its patience; a fifth less, seconds.
-    pub longest_s: f64,
+    /// The tightest bound that a wait counts for.
+    pub bound: f64,
+    /// A wait from which on requests are missed: the tightest bound that a wait counts for and a quarter of the patience.
+    pub hopeless: f64,
+    /// No request waits longer than its patience; a fifth less.
+    pub longest: f64,
 }
 
 impl Overload {
@@ -63,7 +72,7 @@ impl Overload {
     pub(super) fn of(bounds: &Bounds, patience: Patience) -> Self {
         let patience_s = patience.total.as_secs_f64();
         let bound_s = [bounds.ttft, bounds.e2e].into_iter().flatten().min().map_or(patience_s, Nanos::as_secs_f64);
-        Self { hopeless_s: bound_s + 0.25 * patience_s, longest_s: 0.8 * patience_s }
+        Self { bound: bound_s, hopeless: bound_s + 0.25 * patience_s, longest: 0.8 * patience_s }
     }
 }
 
@@ -102,24 +111,29 @@ pub(super) fn screen(input: &PeriodInput<'_>, chunks: &[u32], chart: &Chart, lim
     let mut estimate = vec![0.0; bins];
     let mut weights = vec![0.0; bins];
     let mut lost = vec![0; bins];
-    let mut guesses = vec![0.0; bins];
-    let (mut backlog, mut least_backlog) = (0.0_f64, 0.0_f64);
+    let (mut guesses, mut least) = (vec![0.0; bins], vec![0.0; bins]);
+    let (mut backlog, mut mean_backlog, mut least_backlog) = (0.0_f64, 0.0_f64, 0.0_f64);
     for bin in 0..bins {
         let (rate, rows) = demand.expected(bin);
         let serving = f64::from(chunks[bin].max(1));
         let load = rate * chart.mean_work_s(&rows) / serving;
         let share = chart.excess(chunks[bin], load);
-        backlog = (backlog + f64::from(profile.work_s[bin]) - serving * chart.saturation() * BIN_S).max(0.0);
+        let served = serving * chart.saturation() * BIN_S;
+        backlog = (backlog + f64::from(profile.work_s[bin]) - served).max(0.0);
+        mean_backlog = (mean_backlog + load * serving * BIN_S - served).max(0.0);
         // Chunks do a second of least work in a second at most, those that come within the bin for all of it; what nobody waits for any more is gone.
         let most = f64::from(chunks[bin].max(*chunks.get(bin + 1).unwrap_or(&0)).max(1));
         let before = least_backlog;
-        least_backlog = (least_backlog + f64::from(profile.work_s[bin]) - most * BIN_S).clamp(0.0, most * overload.longest_s);
-        if before.min(least_backlog) > most * overload.hopeless_s {
+        least_backlog = (least_backlog + f64::from(profile.work_s[bin]) - most * BIN_S).clamp(0.0, most * overload.longest);
+        if before.min(least_backlog) > most * overload.hopeless {
             lost[bin] = profile.counts[bin];
         }
         let count = f64::from(profile.counts[bin]);
         let hopeless = f64::from(profile.hopeless[bin]);
-        guesses[bin] = if backlog > 0.0 { count } else { hopeless + share.min(1.0) * (count - hopeless) };
+        guesses[bin] = if mean_backlog > 0.0 { count } else { hopeless + share.min(1.0) * (count - hopeless) };
+        let waits_s = mean_backlog / (serving * chart.saturation());
+        least[bin] =
+            if waits_s > overload.bound { count } else { hopeless + chart.excess(chunks[bin], load.min(SETTLES)).min(1.0) * (count - hopeless) };
         if share > limit || backlog > 0.0 {
             weights[bin] = count * (share.min(1.0) + backlog / (serving * BIN_S));
         } else {
@@ -130,6 +144,7 @@ pub(super) fn screen(input: &PeriodInput<'_>, chunks: &[u32], chart: &Chart, lim
     for window in &mut windows {
         window.lost = lost[window.from..window.to].iter().map(|&c| u64::from(c)).sum();
         window.guess = guesses[window.from..window.to].iter().sum();
+        window.least = least[window.from..window.to].iter().sum();
         estimate[window.from..window.to].fill(0.0);
     }
     estimate[..lead].fill(0.0);
@@ -149,7 +164,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
                 last.to = to;
                 last.weight += weight;
             }
-            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight, lost: 0, guess: 0.0 }),
+            _ => windows.push(Window { warm_from: from.saturating_sub(settle), from, to, weight, lost: 0, guess: 0.0, least: 0.0 }),
         }
     }
     windows.retain_mut(|w| {
@@ -158,7 +173,7 @@ fn join(weights: &[f64], (lead, bins): (usize, usize), settle: usize) -> Vec<Win
     });
     let simulated: usize = windows.iter().map(|w| w.to - w.warm_from).sum();
     if simulated * 10 > bins * 8 {
-        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum(), lost: 0, guess: 0.0 }];
+        return vec![Window { warm_from: 0, from: lead, to: bins, weight: windows.iter().map(|w| w.weight).sum(), lost: 0, guess: 0.0, least: 0.0 }];
     }
     windows
 }
@@ -174,18 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn the_misses_of_a_window_lie_around_what_is_expected_of_it() {
+        let mut profile = Profile::default();
+        profile.counts = vec![1_000; 10];
+        let window = Window { warm_from: 0, from: 0, to: 10, weight: 1.0, lost: 0, guess: 400.0, least: 100.0 };
+        assert_eq!(window.bounds(&profile), (10, 881), "half of the least and twice the guess, four deviations wider");
+        assert_eq!(Window { lost: 50, ..window }.bounds(&profile).0, 50, "what is lost for sure is missed");
+        assert_eq!(Window { guess: 9_000.0, ..window }.bounds(&profile).1, 10_000, "no more than there are");
+        assert_eq!(Window { guess: 0.0, least: 0.0, ..window }.bounds(&profile), (0, 1));
+    }
+
+    #[test]
     fn windows_have_a_warm_up_and_an_end_and_join_when_they_meet() {
         let mut weights = vec![0.0; 100];
         weights[40] = 2.0;
         let one = join(&weights, (10, 100), 4);
-        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0, lost: 0, guess: 0.0 }]);
+        assert_eq!(one, [Window { warm_from: 35, from: 39, to: 45, weight: 2.0, lost: 0, guess: 0.0, least: 0.0 }]);
         weights[50] = 1.0;
-        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0, lost: 0, guess: 0.0 }]);
+        assert_eq!(join(&weights, (10, 100), 4), [Window { warm_from: 35, from: 39, to: 55, weight: 3.0, lost: 0, guess: 0.0, least: 0.0 }]);
         weights[50] = 0.0;
         weights[80] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2);
         weights[2] = 1.0;
         assert_eq!(join(&weights, (10, 100), 4).len(), 2, "what is over before the period begins does not count");
-        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0, lost: 0, guess: 0.0 }]);
+        assert_eq!(join(&vec![1.0; 100], (10, 100), 4), [Window { warm_from: 0, from: 10, to: 100, weight: 100.0, lost: 0, guess: 0.0, least: 0.0 }]);
     }
 }
