@@ -1,12 +1,19 @@
-//! The published schemas of `run.json` and `sweep.json` are those that the types generate.
+//! The published schemas of run.json, sweep.json, plan.json, probe.json and verify.json are those that the types generate.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use plimsoll::measure::{document, knee};
+use plimsoll::measure::{document, knee, probe};
+use plimsoll::planner::{recommendation, verification};
 use std::path::Path;
 
 #[test]
 fn the_committed_schemas_are_the_generated_ones() {
-    for (name, schema) in [("run", document::json_schema()), ("sweep", knee::document::json_schema())] {
+    for (name, schema) in [
+        ("run", document::json_schema()),
+        ("sweep", knee::document::json_schema()),
+        ("plan", recommendation::json_schema()),
+        ("probe", probe::document::json_schema()),
+        ("verify", verification::json_schema()),
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.schema.json"));
         let mut generated = serde_json::to_string_pretty(&schema).unwrap();
         generated.push('\n');

@@ -435,6 +435,10 @@ pub enum SchemaOf {
     Sweep,
     /// `plan.json`.
     Plan,
+    /// `probe.json`.
+    Probe,
+    /// `verify.json`.
+    Verify,
 }
 
 /// `completions`.

@@ -14,6 +14,8 @@ pub(crate) fn schema(args: &SchemaArgs, printer: Printer) -> Outcome {
         SchemaOf::Run => measure::document::json_schema(),
         SchemaOf::Sweep => measure::knee::document::json_schema(),
         SchemaOf::Plan => planner::recommendation::json_schema(),
+        SchemaOf::Probe => measure::probe::document::json_schema(),
+        SchemaOf::Verify => planner::verification::json_schema(),
     };
     printer.data(&format!("{schema:#}"));
     Ok(Exit::Good)

@@ -64,6 +64,10 @@ pub fn list(world: &World<'_>, slo: &Slo, demand: &Demand, model: Provenance) ->
     );
     add("limits of a chunk", limits, Provenance::Assumed);
     add("a good request", good_request(slo, world), Provenance::Assumed);
+    if let Some(retry) = &plan.retry {
+        let value = format!("{} further tries, the first after {}, each wait x {}", retry.attempts, retry.backoff, retry.factor);
+        add("clients that come back", value, Provenance::Assumed);
+    }
     list
 }
 

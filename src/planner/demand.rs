@@ -73,7 +73,7 @@ pub fn look(world: &World<'_>, periods: u32, promised: f64) -> Result<Demand, sc
             seen += 1;
             keep(&mut demand.sample, seen, &arrival, &mut draw);
         }
-        let window_s = period_s / PARTS as f64 + world.plan.timeout.as_secs_f64();
+        let window_s = period_s / PARTS as f64 + world.longest_wait_s();
         demand.lowest_chunks = demand.lowest_chunks.min(fluid_bound(works, window_s, promised));
         demand.bins.push(bins);
     }

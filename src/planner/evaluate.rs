@@ -32,7 +32,7 @@ pub fn simulate(
     let draw = world.draw(seeds, period);
     let mut endpoint = Endpoint::new(&world.sized(draw, size), world.period_seed(seeds, period), Detail::Requests);
     let mut outcome = PeriodOutcome::default();
-    let simulated = virtual_time::run(&mut source, &mut endpoint, world.patience(), &mut |record| {
+    let simulated = virtual_time::run_with_retries(&mut source, &mut endpoint, world.patience(), world.retry(), &mut |record| {
         if record.phase == Phase::Warmup {
             return;
         }
@@ -147,6 +147,7 @@ mod tests {
     use crate::base::units::TimeSpan;
     use crate::planner::tests::tiny_plan;
     use crate::scenario::endpoint::EndpointSpec;
+    use crate::scenario::plan::Plan;
     use crate::scenario::slo::{Percentile, Slo};
     use crate::scenario::workload::Workload;
     use crate::workload::schedule::Material;
@@ -172,5 +173,30 @@ mod tests {
             assert_eq!(u64::from(period.missed_by_part.iter().sum::<u32>()), period.total - period.good);
             assert!(period.mean_chunks >= 1.0 && period.peak_chunks <= 2);
         }
+    }
+
+    /// Clients that come back after a 429 are served later, and their load is that of the tries: nothing may be screened by the demand alone.
+    #[test]
+    fn clients_that_come_back_are_simulated() {
+        let mut plan = tiny_plan();
+        plan.period = TimeSpan::secs(3600);
+        plan.demand = Some(serde_json::from_value(serde_json::json!({ "poisson": { "rate": "12/s" } })).unwrap());
+        let endpoint = EndpointSpec { queue: 1, max_batch: 2, ..EndpointSpec::default() };
+        let (workload, material, slo) = (Workload::default(), Material::default(), Slo::default());
+        let tariff = Tariff::new(&plan.price).unwrap();
+        let back = Plan { retry: serde_json::from_value(serde_json::json!({ "attempts": 5, "backoff": "500ms" })).unwrap(), ..plan.clone() };
+        let run = |plan: &Plan| {
+            let world = World::new(plan, &workload, &slo, &endpoint, &material, Seed(5)).unwrap();
+            let mut simulation = Simulation::new(&world, &tariff, 2);
+            let period = simulation.evaluate(Size::fixed(9), Seeds::Search, 0..1).remove(0);
+            (period, simulation.simulated == simulation.requests, crate::planner::hybrid::covers(&world), world.longest_wait_s())
+        };
+        let (once, _, is_covered, longest_s) = run(&plan);
+        let missed = |period: &PeriodOutcome| period.total - period.good;
+        assert!(is_covered && missed(&once) > 100 && (longest_s - 120.0).abs() < 1e-9, "{once:?}");
+        let (again, is_full, is_covered, longest_s) = run(&back);
+        assert!(is_full && !is_covered);
+        assert!(missed(&again) * 4 < missed(&once), "{} of {} still missed", missed(&again), missed(&once));
+        assert!((longest_s - (6.0 * 120.0 + 0.5 * 31.0)).abs() < 1e-9, "{longest_s}");
     }
 }

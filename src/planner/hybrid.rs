@@ -40,7 +40,9 @@ pub struct Hybrid<'a> {
 /// Whether the periods of a world can be judged without simulating every request.
 #[must_use]
 pub fn covers(world: &World<'_>) -> bool {
-    judge::is_screenable(&world.estimate(Size { min: 1, max: 2 })) && world.binned(Seeds::Search, 0).is_some_and(|demand| is_worth_it(&demand))
+    world.retry().is_none()
+        && judge::is_screenable(&world.estimate(Size { min: 1, max: 2 }))
+        && world.binned(Seeds::Search, 0).is_some_and(|demand| is_worth_it(&demand))
 }
 
 fn is_worth_it(demand: &Binned) -> bool {
@@ -108,7 +110,8 @@ impl<'a> Hybrid<'a> {
         let world = self.world;
         let draw = world.draw(seeds, period);
         let spec = world.sized(draw, size);
-        if !judge::is_screenable(&spec) {
+        // Those who come back are load that the demand does not tell.
+        if world.retry().is_some() || !judge::is_screenable(&spec) {
             return None;
         }
         let kept = match self.kept.get(&(seeds, period)) {
@@ -124,7 +127,6 @@ impl<'a> Hybrid<'a> {
             profile,
             bounds: draw.bounds,
             patience: world.patience(),
-            retry: None,
             promised: world.plan.promise.requests.0,
         };
         judge(&input, self.depth, chart)

@@ -308,6 +308,12 @@ fn student_t_cdf(t: f64, df: f64) -> f64 {
     if t > 0.0 { 1.0 - tail } else { tail }
 }
 
+/// The published schema of `verify.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Verification).to_value()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use crate::scenario::load::Arrivals;
 use crate::scenario::plan::{DemandEvent, Plan};
 use crate::scenario::slo::Slo;
 use crate::scenario::workload::Workload;
+use crate::sim::event::Retry;
 use crate::sim::virtual_time::{Patience, Source};
 use crate::workload::demand::{Event, WhatIf};
 use crate::workload::schedule::{self, Arrival, Material, Place, Schedule};
@@ -157,6 +158,20 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn patience(&self) -> Patience {
         Patience { total: self.plan.timeout.nanos(), first_byte: self.plan.timeout.nanos() }
+    }
+
+    /// How the simulated client comes back.
+    #[must_use]
+    pub fn retry(&self) -> Option<Retry> {
+        self.plan.retry.map(|retry| Retry { attempts: retry.attempts, backoff: retry.backoff.nanos(), factor: retry.factor })
+    }
+
+    /// Longest that a request can be waited for, all tries and the waits between them together, seconds.
+    #[must_use]
+    pub fn longest_wait_s(&self) -> f64 {
+        let timeout_s = self.plan.timeout.nanos().as_secs_f64();
+        let Some(retry) = self.retry() else { return timeout_s };
+        (0..retry.attempts).filter_map(|failed| retry.wait(failed)).map(|wait| wait.as_secs_f64() + timeout_s).sum::<f64>() + timeout_s
     }
 
     /// The seed of a period. Every candidate sees the same arrivals, lengths and scale-up delays in it (common random numbers).

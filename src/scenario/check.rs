@@ -227,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn clients_that_come_back_do_so_after_a_while_and_not_for_ever() {
+        let plan = |retry: &str| {
+            format!(
+                "{LEAST}[plan]\ndemand = {{ poisson = {{ rate = \"1/s\" }} }}\nchunk = {{ size = \"1580 tok/s\", source = \"documented\" }}\n\
+                 price = {{ first = \"6 USD/h\", next = \"6 USD/h\", source = \"assumed\" }}\nretry = {retry}\n"
+            )
+        };
+        let found = faults(&plan("{ attempts = 0, backoff = \"0s\", factor = 0.5 }"), &[]);
+        let expected =
+            ["8:22 plan.retry.attempts: 0 is too few", "8:35 plan.retry.backoff: no time at all", "8:50 plan.retry.factor: 0.5 is out of range"];
+        assert_eq!(found, expected);
+        let retry = run_with(&plan("{ attempts = 3 }"), &[]).unwrap().scenario.plan.unwrap().retry.unwrap();
+        assert_eq!((retry.attempts, retry.backoff, retry.factor), (3, TimeSpan::secs(1), 2.0));
+    }
+
+    #[test]
     fn autoscalers_that_make_no_sense_are_refused_where_it_stands() {
         let after_least = [
             (

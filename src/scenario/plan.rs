@@ -64,6 +64,9 @@ pub struct Plan {
     /// Client gives up after this time; counts as a miss.
     #[serde(default = "Plan::default_timeout")]
     pub timeout: TimeSpan,
+    /// Clients come back after a 429 or a timeout; left out: they do not. Every request is simulated then, which takes longer.
+    #[serde(default)]
+    pub retry: Option<Retry>,
     /// What the recommendation is applied to.
     #[serde(default)]
     pub entity: Entity,
@@ -84,6 +87,30 @@ impl Plan {
     }
     fn default_timeout() -> TimeSpan {
         TimeSpan::secs(120)
+    }
+}
+
+/// How clients come back after a 429 or a timeout. Latency counts from the instant at which the first try was due, waits included; each try has a
+/// `timeout` of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Further tries after the first, at most.
+    pub attempts: u32,
+    /// Wait before the first of them.
+    #[serde(default = "Retry::default_backoff")]
+    pub backoff: TimeSpan,
+    /// What each further wait is multiplied by, 1 or more.
+    #[serde(default = "Retry::default_factor")]
+    pub factor: f64,
+}
+
+impl Retry {
+    fn default_backoff() -> TimeSpan {
+        TimeSpan::secs(1)
+    }
+    fn default_factor() -> f64 {
+        2.0
     }
 }
 

@@ -208,6 +208,12 @@ fn toml(finding: &LagFinding, chunk: Option<&ChunkFinding>, shape: &Shape) -> St
     out
 }
 
+/// The published schema of `probe.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(ProbeDocument).to_value()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

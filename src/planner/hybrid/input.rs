@@ -6,7 +6,6 @@ use crate::planner::binned::Binned;
 use crate::planner::bounds::Bounds;
 use crate::planner::search::PARTS;
 use crate::scenario::endpoint::EndpointSpec;
-use crate::sim::event::Retry;
 use crate::sim::virtual_time::Patience;
 
 /// Everything about a period and a size that a judgement depends on.
@@ -24,8 +23,6 @@ pub struct PeriodInput<'a> {
     pub bounds: Bounds,
     /// When the client gives up.
     pub patience: Patience,
-    /// Whether it comes back.
-    pub retry: Option<Retry>,
     /// Share of requests that must be good.
     pub promised: f64,
 }

@@ -61,7 +61,7 @@ pub(super) fn look(input: &PeriodInput<'_>, path: &[ScaleEvent], window: &Window
     if counted == 0 {
         return looked;
     }
-    bulk::run(jobs, &mut endpoint, input.patience, input.retry, &mut |ended| {
+    bulk::run(jobs, &mut endpoint, input.patience, None, &mut |ended| {
         if !(from..to).contains(&ended.at) {
             return true;
         }

@@ -38,6 +38,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, plan: &Plan) {
     demand(judge, plan);
     judge.positive_span("plan.period", plan.period);
     judge.positive_span("plan.timeout", plan.timeout);
+    retry(judge, plan);
     judge.within("plan.growth", plan.growth, 0.001, 1000.0);
     judge.within("plan.day_sigma", plan.day_sigma, 0.0, 3.0);
     judge.expect(plan.demand_error.0 < 1.0, "plan.demand_error", "a demand of which nothing is known", "a share below 100%, e.g. \"5%\"");
@@ -123,6 +124,15 @@ fn demand_model(judge: &mut Judge<'_>, source: &DemandSource) {
             judge.within("plan.demand_model.peak_to_mean", shape.peak_to_mean.unwrap_or(1.0), 1.0, 30.0);
         }
     }
+}
+
+fn retry(judge: &mut Judge<'_>, plan: &Plan) {
+    let Some(retry) = &plan.retry else { return };
+    judge.at_least("plan.retry.attempts", retry.attempts.into(), 1);
+    judge.expect(retry.attempts <= 20, "plan.retry.attempts", format!("{} is too many", retry.attempts), "20 at most");
+    judge.positive_span("plan.retry.backoff", retry.backoff);
+    judge.within("plan.retry.factor", retry.factor, 1.0, 100.0);
+    judge.expect(plan.unit.is_none(), "plan.retry", "units are judged without retries", "no `retry` beside `unit`");
 }
 
 fn unit(judge: &mut Judge<'_>, unit: &Unit) {
