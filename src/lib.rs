@@ -7,7 +7,7 @@
 //! ```text
 //! 6 cli*
 //! 5 report
-//! 4 engine*  serve*  planner
+//! 4 engine*  serve*  planner  gate
 //! 3 client*  sim
 //! 2 workload  protocol  measure
 //! 1 scenario  record
@@ -18,6 +18,7 @@ pub mod base;
 pub mod cli;
 pub mod client;
 pub mod engine;
+pub mod gate;
 pub mod measure;
 pub mod planner;
 pub mod protocol;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rank of each top-level module: it may use lower ranks only.
-const RANKS: [(&str, u32); 14] = [
+const RANKS: [(&str, u32); 15] = [
     ("base", 0),
     ("scenario", 1),
     ("record", 1),
@@ -18,6 +18,7 @@ const RANKS: [(&str, u32); 14] = [
     ("engine", 4),
     ("serve", 4),
     ("planner", 4),
+    ("gate", 4),
     ("report", 5),
     ("cli", 6),
     ("main", 7),
