@@ -2,12 +2,23 @@
 //!
 //! Formulas and sources: docs/METHOD.md, "Gates"; proof: docs/GATES.md.
 
+mod baseline;
+pub mod calibrate;
 mod document;
+mod evidence;
+pub mod files;
 mod fingerprint;
+pub mod history;
+mod judge;
 mod metric;
+pub mod paired;
+mod power;
 mod rules;
 mod run;
+mod summing;
+mod words;
 
+pub use baseline::{BASELINE_BYTES, BASELINE_VERSION, Baseline, BaselineError, Entry, RUNS_NEEDED};
 pub use document::{
     Change, Drift, Look, LookRow, MetricVerdict, Mode, Noise, Promise, Report, Robustness, Round, Row, SCHEMA_VERSION, SideFacts, Verdict,
     json_schema,
@@ -16,3 +27,6 @@ pub use fingerprint::{Difference, Fact, Fingerprint};
 pub use metric::{Better, Metric, Scale};
 pub use rules::{Role, Rules, Term};
 pub use run::{Order, Pair, Run, Value};
+
+#[cfg(test)]
+mod fixture;

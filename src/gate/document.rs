@@ -49,7 +49,7 @@ pub struct Report {
     pub head: SideFacts,
     /// Each metric.
     pub rows: Vec<Row>,
-    /// Every round, in the order of the runs, invalid ones included.
+    /// Every round, in the order of the runs, invalid ones included. Where runs are not paired, each run is a round with one side, the other one empty.
     pub rounds: Vec<Round>,
     /// The sequential path: what was seen at each look, up to the one that decided.
     pub looks: Vec<Look>,
@@ -162,7 +162,8 @@ pub struct Row {
     pub high: Option<f64>,
     /// The margin as the user gave it.
     pub margin: f64,
-    /// The margin on the scale of comparison: `ln(1 + margin)` for ratios.
+    /// The margin on the scale of comparison, or the floor where that is wider: `ln(1 + margin)` for ratios of which less is better, `-ln(1 - margin)` for
+    /// those of which more is.
     pub margin_d: f64,
     /// The absolute floor, in its own unit; 0 for none.
     pub floor: f64,
@@ -235,9 +236,9 @@ impl MetricVerdict {
 pub struct Robustness {
     /// Median of the means of all pairs of differences (Walsh averages).
     pub estimate: f64,
-    /// One-sided lower bound at `alpha_fail` over metrics and looks; absent if so few pairs cannot give one.
+    /// One-sided lower bound at `alpha_fail`; absent if so few pairs cannot give one.
     pub low: Option<f64>,
-    /// One-sided upper bound at `alpha_pass` over looks; absent if so few pairs cannot give one.
+    /// One-sided upper bound at `alpha_pass`; absent if so few pairs cannot give one.
     pub high: Option<f64>,
     /// Exact one-sided p-value of the signed-rank test of "not worse at all".
     pub p_worse: f64,

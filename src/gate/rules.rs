@@ -1,6 +1,6 @@
 //! `Rules`: what a gate compares, by how much, and how often it may be wrong.
 
-use super::metric::Metric;
+use super::metric::{Better, Metric, Scale};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,10 @@ impl Rules {
         }
         if let Some(t) = self.terms.iter().find(|t| !(t.margin.is_finite() && t.margin > 0.0 && t.floor.is_finite() && t.floor >= 0.0)) {
             return Some(format!("the margin of {} must be above 0 and its floor 0 or more; found {} and {}", t.metric, t.margin, t.floor));
+        }
+        if let Some(t) = self.terms.iter().find(|t| (t.metric.better() == Better::Higher || t.metric.scale() == Scale::Difference) && t.margin >= 1.0)
+        {
+            return Some(format!("the margin of {} must be below 1; found {}", t.metric, t.margin));
         }
         if let Some((i, t)) = self.terms.iter().enumerate().find(|(i, t)| self.terms[..*i].iter().any(|u| u.metric == t.metric)) {
             return Some(format!("{} stands twice, the second time in place {}", t.metric, i + 1));
