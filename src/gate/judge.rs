@@ -9,8 +9,8 @@ use super::words;
 use crate::base::stats::hypothesis::holm;
 use crate::base::stats::rank::{hodges_lehmann, outliers, signed_rank_above, signed_rank_high, signed_rank_low};
 
-/// Pairs from which ranks can say something at 1 %.
-const PAIRS_FOR_RANKS: usize = 8;
+/// Pairs from which ranks can say something at 1 %, and up to which their exact distribution is quick to count.
+const PAIRS_FOR_RANKS: std::ops::RangeInclusive<usize> = 8..=200;
 /// Confidence of the intervals that are shown.
 const SHOWN: f64 = 0.95;
 
@@ -168,7 +168,7 @@ fn decide(level: Level, e: &Evidence, row: &Row) -> MetricVerdict {
 }
 
 fn robustness(rules: &Rules, e: &Evidence) -> Option<Robustness> {
-    if e.d.len() < PAIRS_FOR_RANKS {
+    if !PAIRS_FOR_RANKS.contains(&e.d.len()) {
         return None;
     }
     Some(Robustness {

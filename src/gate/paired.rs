@@ -127,14 +127,15 @@ pub(super) fn copies(pairs: &[&Pair]) -> Option<String> {
         let of = |m: Metric| run.value(m).map(|v| (m, v.to_bits()));
         Metric::ALL.into_iter().filter(|m| m.scale() == Scale::LogRatio).filter_map(of).collect()
     };
-    for (i, later) in pairs.iter().enumerate() {
-        for earlier in &pairs[..i] {
-            for (a, b, side) in [(&earlier.base, &later.base, "base"), (&earlier.head, &later.head, "head")] {
-                let (a, b) = (ratios(a), ratios(b));
-                if a.len() >= 2 && a == b {
-                    let (r, s) = (earlier.round, later.round);
-                    return Some(format!("rounds {r} and {s} have the same figures of the {side} in every digit: one is a copy of the other"));
-                }
+    for (side, of) in [("base", (|p| &p.base) as fn(&Pair) -> &Run), ("head", |p| &p.head)] {
+        let mut seen = BTreeMap::new();
+        for pair in pairs {
+            let figures = ratios(of(pair));
+            if figures.len() >= 2
+                && let Some(earlier) = seen.insert(figures, pair.round)
+            {
+                let later = pair.round;
+                return Some(format!("rounds {earlier} and {later} have the same figures of the {side} in every digit: one is a copy of the other"));
             }
         }
     }
