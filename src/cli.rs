@@ -11,6 +11,7 @@ pub mod exit;
 mod faults;
 mod files;
 mod fit;
+mod gate;
 mod guard;
 mod learn;
 mod load;
@@ -68,6 +69,7 @@ fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
         Command::Fit(args) => fit::run(args, printer),
         Command::Plan(args) => plan::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
+        Command::Gate(args) => gate::run(args, printer),
         Command::Serve(args) => serve::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Endpoint(args) => endpoint::run(args, printer),

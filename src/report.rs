@@ -1,13 +1,17 @@
-//! Values to text: HTML, SVG, terminal, Markdown, JUnit. Writes nothing itself.
+//! Values to text: HTML, SVG, terminal, Markdown, JUnit, what CI systems read. Writes nothing itself.
 
+pub mod annotation;
 pub mod capacity_content;
 pub mod chart;
 pub mod fit_content;
+pub mod gate_content;
 pub mod html;
 pub mod junit;
+pub mod load_performance;
 pub mod markdown;
 pub mod money_content;
 pub mod number;
+pub mod openmetrics;
 pub mod plan_content;
 pub mod probe_content;
 pub mod run_content;

@@ -4,6 +4,7 @@ pub mod autoscaler;
 pub mod check;
 pub mod endpoint;
 pub mod experiment;
+pub mod gate;
 pub mod load;
 pub mod model;
 pub mod plan;

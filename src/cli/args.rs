@@ -1,6 +1,12 @@
 //! The command line as clap types; no defaults logic, no I/O.
 
+mod gate;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use gate::{
+    Annotations, GateAcceptArgs, GateArgs, GateCalibrateArgs, GateFilesArgs, GateHistoryArgs, GateLoadArgs, GateMode, GateOptions, GateSidesArgs,
+    GateSloArgs, GateTrendArgs, OnInconclusive, OnMissingBaseline,
+};
 use std::path::PathBuf;
 
 /// Finds how much an LLM serving endpoint may safely carry, and which throughput to provision.
@@ -26,8 +32,8 @@ const LONG: &str = "Finds how much an LLM serving endpoint may safely carry, and
 Replays token-length distributions against an endpoint, measures tokens per second and latency percentiles, and recommends
 minimum and maximum provisioned throughput in chunks, including the head-room that slow autoscaling makes necessary.
 
-Exit codes: 0 good; 2 usage or scenario; 11 objective not met, no size keeps the promise, or a promise broken; 12 inconclusive; 13 invalid run;
-15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
+Exit codes: 0 good; 2 usage or scenario; 10 regression (gate); 11 objective not met, no size keeps the promise, or a promise broken; 12 inconclusive;
+13 invalid run; 14 baseline missing or not comparable (gate); 15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
 
 /// How to write results on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,6 +90,12 @@ pub enum Command {
     /// The requests that were sent are simulated with the plan's model; measured and predicted latencies are compared quantile by quantile.
     /// Ends with 0 when the promise stands, 11 when it is broken, 12 when there were too few requests to say, 13 for an invalid run.
     Verify(VerifyArgs),
+    /// Says whether a change made the endpoint worse, for CI: pairs of runs with the same seed, until the verdict is certain.
+    ///
+    /// Base and head are loaded in turns, the order of each pair by a seeded coin, with the same workload and prompts of their own, so that no cache
+    /// favours a side. After 4, 6, 8 and 10 pairs it looks; it ends at the first look that shows FAIL (worse than a margin) or PASS (within
+    /// every margin). Margins, floors, looks and pauses stand in `[gate]` of the scenario.
+    Gate(GateArgs),
     /// Serves the simulated endpoint of a scenario over HTTP on 127.0.0.1.
     Serve(ServeArgs),
     /// Measures what load this host can make, and says whether a scenario fits.
@@ -93,7 +105,7 @@ pub enum Command {
     Endpoint(EndpointCommand),
     /// Writes the reports of a run folder again; recovers a run that was cut.
     Report(ReportArgs),
-    /// Prints the JSON Schema of scenarios (or of run.json, sweep.json, plan.json).
+    /// Prints the JSON Schema of scenarios (or of run.json, sweep.json, plan.json, result.json of a gate).
     Schema(SchemaArgs),
     /// Prints completions for a shell.
     Completions(CompletionsArgs),
@@ -439,6 +451,8 @@ pub enum SchemaOf {
     Probe,
     /// `verify.json`.
     Verify,
+    /// `result.json` of a gate.
+    Gate,
 }
 
 /// `completions`.

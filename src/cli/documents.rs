@@ -3,7 +3,7 @@
 use super::args::{Cli, CompletionsArgs, SchemaArgs, SchemaOf};
 use super::exit::{Exit, Failure, Outcome};
 use super::printer::Printer;
-use crate::{measure, planner, scenario};
+use crate::{gate, measure, planner, scenario};
 use clap::CommandFactory;
 
 /// `schema`: the JSON Schema of a document.
@@ -13,6 +13,7 @@ pub(crate) fn schema(args: &SchemaArgs, printer: Printer) -> Outcome {
         SchemaOf::Scenario => scenario::schema::json_schema(),
         SchemaOf::Run => measure::document::json_schema(),
         SchemaOf::Sweep => measure::knee::document::json_schema(),
+        SchemaOf::Gate => gate::json_schema(),
         SchemaOf::Plan => planner::recommendation::json_schema(),
         SchemaOf::Probe => measure::probe::document::json_schema(),
         SchemaOf::Verify => planner::verification::json_schema(),

@@ -9,12 +9,16 @@ pub enum Exit {
     Good,
     /// Wrong usage, or faults in a scenario or trace.
     Usage,
+    /// A gate showed that the head is worse than a margin allows.
+    Regression,
     /// An objective was not met, no size keeps the promise, or a promise is broken.
     SloNotMet,
     /// Too few samples to say.
     Inconclusive,
     /// The run does not measure the endpoint: the client was the bottleneck, or nothing came back.
     Invalid,
+    /// A gate has nothing to compare with: the baseline is missing, or the two sides are not the same experiment.
+    NotComparable,
     /// Refused for safety or budget.
     Refused,
     /// The endpoint cannot be reached.
@@ -29,12 +33,14 @@ pub enum Exit {
 
 impl Exit {
     /// Every code with its meaning, for the documentation.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 12] = [
         (Self::Good, "done; every objective met"),
         (Self::Usage, "wrong usage, or faults in a scenario or trace"),
+        (Self::Regression, "regression: worse than a margin of the gate allows"),
         (Self::SloNotMet, "an objective was not met, no size keeps the promise, or a promise is broken"),
-        (Self::Inconclusive, "too few samples to say"),
+        (Self::Inconclusive, "too few samples, or too noisy, to say"),
         (Self::Invalid, "invalid run: it does not measure the endpoint"),
+        (Self::NotComparable, "baseline missing, or base and head not comparable"),
         (Self::Refused, "refused for safety or budget"),
         (Self::Unreachable, "the endpoint cannot be reached"),
         (Self::Unwritable, "results cannot be written (disk full, permission)"),
@@ -48,9 +54,11 @@ impl Exit {
         match self {
             Self::Good => 0,
             Self::Usage => 2,
+            Self::Regression => 10,
             Self::SloNotMet => 11,
             Self::Inconclusive => 12,
             Self::Invalid => 13,
+            Self::NotComparable => 14,
             Self::Refused => 15,
             Self::Unreachable => 20,
             Self::Unwritable => 21,
@@ -117,6 +125,6 @@ mod tests {
     #[test]
     fn codes_are_as_documented_and_distinct() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 2, 11, 12, 13, 15, 20, 21, 130, 143]);
+        assert_eq!(codes, [0, 2, 10, 11, 12, 13, 14, 15, 20, 21, 130, 143]);
     }
 }

@@ -50,12 +50,17 @@ impl RunFolder {
 
 /// `out/<scenario>/<time>-<seed>`, with a number behind it when two runs begin in the same second.
 pub(crate) fn new_folder(out: &Path, scenario: &str, seed: Seed, started_utc: &str) -> Result<PathBuf, Failure> {
+    new_named_folder(out, scenario, "", seed, started_utc)
+}
+
+/// The same with a word before the time: `gate-`.
+pub(crate) fn new_named_folder(out: &Path, scenario: &str, word: &str, seed: Seed, started_utc: &str) -> Result<PathBuf, Failure> {
     let time: String = started_utc.chars().filter(char::is_ascii_alphanumeric).take(15).collect();
     let parent = out.join(scenario);
     files::make_folder(&parent)?;
     for attempt in 0_u32.. {
         let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-        let path = parent.join(format!("{time}-{}{suffix}", seed.0));
+        let path = parent.join(format!("{word}{time}-{}{suffix}", seed.0));
         match std::fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && attempt < 10_000 => {}

@@ -1,5 +1,6 @@
 //! One self-contained HTML page a document: no script, no outside request, the same bytes for the same input.
 
+mod gate;
 mod part;
 mod plan;
 mod probe;
@@ -7,6 +8,7 @@ mod run;
 mod sweep;
 mod verify;
 
+pub use gate::{GateRuns, gate_page};
 pub use plan::{PlanExtras, plan_page};
 pub use probe::probe_page;
 pub use run::{RunExtras, run_page};

@@ -1,5 +1,7 @@
 //! `summary.md`: for a comment in a code review. Verdict in the first line, then the same figures as the page.
 
+mod gate;
+
 use super::chart::Table;
 use super::verdict::{self, Standing};
 use super::{
@@ -14,6 +16,8 @@ use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
 use crate::sim::fit::Fitted;
 use std::fmt::Write as _;
+
+pub use gate::{GATE_BUDGET, gate, gate_marker};
 
 /// The summary of a run.
 #[must_use]
@@ -190,6 +194,7 @@ fn text(raw: &str) -> String {
                 out.push(c);
             }
             c if c.is_control() => out.push(' '),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
@@ -198,5 +203,11 @@ fn text(raw: &str) -> String {
 
 /// Text inside a code span, for names and codes: what would end it, open markup or mention anybody is replaced.
 fn code(raw: &str) -> String {
-    raw.chars().map(|c| if "`|<>@\\".contains(c) || c.is_control() { '\u{fffd}' } else { c }).collect()
+    raw.chars()
+        .map(
+            |c| {
+                if "`|<>@\\".contains(c) || c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c }
+            },
+        )
+        .collect()
 }

@@ -1,5 +1,7 @@
 //! The first screen after a command: verdict first, then the same figures as the page, aligned. Colour only when asked, and never alone.
 
+mod gate;
+
 use super::chart::Table;
 use super::number::count;
 use super::verdict::{self, Standing};
@@ -15,6 +17,8 @@ use crate::measure::summary::{Distribution, Summary};
 use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
 use crate::sim::fit::Fitted;
+
+pub use gate::gate;
 
 /// Whether escape sequences for colour may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `Scenario`: the types of a scenario file exactly as written. Unknown keys are refused; every default is visible here.
 
-use super::{endpoint::EndpointSpec, load::Load, load::Sweep, plan::Plan, slo::Slo, target::Target, workload::Workload};
+use super::{endpoint::EndpointSpec, gate::Gate, load::Load, load::Sweep, plan::Plan, slo::Slo, target::Target, workload::Workload};
 use crate::base::units::TimeSpan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Scenario {
     /// What `plimsoll plan` sizes.
     #[serde(default)]
     pub plan: Option<Plan>,
+    /// How `plimsoll gate` judges a change of the endpoint.
+    #[serde(default)]
+    pub gate: Gate,
     /// Bounds that a run may not exceed; more is refused before the first request (exit code 15).
     #[serde(default)]
     pub limits: Limits,

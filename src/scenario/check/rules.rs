@@ -2,6 +2,7 @@
 
 mod autoscaler;
 mod endpoint;
+mod gate;
 mod load;
 mod plan;
 mod target;
@@ -38,6 +39,7 @@ pub(super) fn judge(scenario: &Scenario, tree: &Node, lost: &[String], written: 
     if let Some(plan) = &scenario.plan {
         plan::judge(&mut judge, plan);
     }
+    gate::judge(&mut judge, &scenario.gate);
     judge.limits(scenario);
     judge.across(scenario);
     judge.faults

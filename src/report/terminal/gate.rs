@@ -1,0 +1,40 @@
+//! The screen of a gate.
+
+use super::{Paint, Screen};
+use crate::gate::{Mode, Report};
+use crate::report::chart::Table;
+use crate::report::gate_content as content;
+
+/// The screen of a gate.
+#[must_use]
+pub fn gate(report: &Report, paint: Paint) -> String {
+    let mut screen = Screen::new(paint);
+    screen.headline(content::standing(report), content::word(report), &report.scenario);
+    screen.line(&report.sentence);
+    let mut section = |heading: &str, table: &Table| {
+        if !table.rows.is_empty() {
+            screen.heading(heading);
+            screen.table(table);
+        }
+    };
+    section("Base against head", &content::rows(report));
+    section("Promises", &content::promises(report));
+    section("Changes of level", &content::changes(report));
+    section("Drift from the anchor", &content::drifts(report));
+    section("Noise", &content::calibration(report));
+    section("Facts that differ", &content::differences(report));
+    for (heading, lines) in [("Why", &report.reasons), ("What would change the verdict", &report.would_change)] {
+        if !lines.is_empty() {
+            screen.heading(heading);
+            for line in lines {
+                screen.line(line);
+            }
+        }
+    }
+    screen.blank();
+    let unit = if report.paired { "pairs" } else { "runs of the head" };
+    if report.mode != Mode::Trend {
+        screen.line(&format!("{} {unit} count ({}). {}", report.pairs, content::mode(report), content::certainty(report)));
+    }
+    screen.text
+}
