@@ -106,14 +106,45 @@ fn every_form_tells_the_same_verdict_first() {
     }
 }
 
+/// One file: nothing that runs, nothing that is fetched, no link but inside the page, no identifier twice.
+fn asks_for_nothing(name: &str, page: &str) {
+    let mut ids = std::collections::BTreeSet::new();
+    for e in elements(page) {
+        assert!(
+            !matches!(e.name.as_str(), "script" | "link" | "img" | "iframe" | "object" | "embed" | "form" | "image" | "use" | "base"),
+            "{name}: {e:?}"
+        );
+        assert!(e.get("href").is_none_or(|to| to.starts_with('#')), "{name}: {e:?}");
+        for (key, value) in &e.attributes {
+            assert!(!key.starts_with("on") && !matches!(key.as_str(), "src" | "srcset" | "action" | "style"), "{name}: {e:?}");
+            assert!(key != "id" || ids.insert(value.clone()), "{name}: id {value} twice");
+        }
+    }
+}
+
+/// forall gates: the page is one small file, well formed, the same twice, and shows no number that is none
+#[test]
+fn the_page_is_one_small_file() {
+    for (name, report) in every() {
+        let page = gate_page(&report, &GateRuns::default(), "plimsoll gate x.toml");
+        well_formed(&page).unwrap_or_else(|e| panic!("{name}: {e}"));
+        asks_for_nothing(name, &page);
+        assert!(page.len() <= 400_000, "{name}: {} bytes", page.len());
+        assert!(!page.contains("NaN") && !page.contains(">inf"), "{name}");
+        assert_eq!(page, gate_page(&report, &GateRuns::default(), "plimsoll gate x.toml"), "{name}");
+        if let Some(folder) = std::env::var_os("PLIMSOLL_REPORT_OUT") {
+            std::fs::write(Path::new(&folder).join(format!("gate-{name}.html")), &page).unwrap();
+        }
+    }
+}
+
 /// What came from outside can neither open markup, end a string, begin a command nor move a cursor, in any form.
 #[test]
 fn hostile_texts_are_inert_in_every_form() {
     let report = hostile();
     let page = gate_page(&report, &GateRuns::default(), fixture::HOSTILE);
     well_formed(&page).unwrap();
-    let tags: Vec<String> = elements(&page).into_iter().map(|e| e.name).collect();
-    assert!(!tags.iter().any(|t| t == "script" || t == "img"), "{tags:?}");
+    asks_for_nothing("hostile", &page);
     let xml = junit::gate(&report);
     assert_eq!(junit_rules::faults(&xml), Vec::<String>::new());
     let summary = markdown::gate(&report, fixture::HOSTILE);

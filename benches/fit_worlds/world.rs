@@ -120,6 +120,7 @@ pub(crate) fn experiment(workload: &Workload, seed: Seed) -> Experiment {
         sweep: plimsoll::scenario::load::Sweep::default(),
         endpoint: EndpointSpec::default(),
         plan: None,
+        gate: plimsoll::scenario::gate::Gate::default(),
         limits: plimsoll::scenario::model::Limits::default(),
     };
     Experiment { scenario, seed, base_dir: std::path::PathBuf::new(), sha256: String::new() }

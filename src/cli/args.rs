@@ -5,7 +5,7 @@ mod gate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use gate::{
     Annotations, GateAcceptArgs, GateArgs, GateCalibrateArgs, GateFilesArgs, GateHistoryArgs, GateLoadArgs, GateMode, GateOptions, GateSidesArgs,
-    GateSloArgs, GateTrendArgs, OnInconclusive, OnMissingBaseline,
+    OnInconclusive, OnMissingBaseline,
 };
 use std::path::PathBuf;
 

@@ -1,11 +1,16 @@
 //! `gate`: runs that exist or are made now, a verdict, and the files that tell it to people, programs and CI systems.
 
+mod accept;
 mod artifacts;
+mod calibrate;
+mod files;
+mod history;
 mod paired;
 mod rules;
+mod runs;
 mod side;
 
-use super::args::{Annotations, Format, GateArgs, GateOptions, OnInconclusive};
+use super::args::{Annotations, Format, GateArgs, GateMode, GateOptions, OnInconclusive};
 use super::exit::{Exit, Failure, Outcome};
 use super::printer::Printer;
 use crate::gate::{Mode, Report, Verdict};
@@ -26,7 +31,10 @@ pub(crate) fn run(args: &GateArgs, printer: Printer) -> Outcome {
     match (&args.mode, &args.load) {
         (None, Some(load)) => paired::run(load, &args.sides, &args.options, printer),
         (None, None) => Err(Failure::new(Exit::Usage, "gate: expected a scenario, or one of its modes").with_hint("plimsoll gate --help shows both")),
-        (Some(_), _) => Err(Failure::new(Exit::Usage, "gate: this mode is not there yet")),
+        (Some(GateMode::Files(mode)), _) => files::run(mode, &args.options, printer),
+        (Some(GateMode::History(mode)), _) => history::run(mode, &args.options, printer),
+        (Some(GateMode::Calibrate(mode)), _) => calibrate::run(mode, &args.options, printer),
+        (Some(GateMode::Accept(mode)), _) => accept::run(mode, printer),
     }
 }
 

@@ -313,6 +313,7 @@ pub fn figures(report: &Report) -> Vec<Figure> {
 #[must_use]
 pub fn certainty(report: &Report) -> String {
     match report.mode {
+        _ if report.rows.is_empty() => String::new(),
         Mode::Slo | Mode::Trend | Mode::Calibrate => String::new(),
         Mode::Paired | Mode::Files | Mode::History => format!(
             "FAIL is wrong in at most {} of gates between equal systems, over all metrics and looks; PASS in at most {} of gates on a change as bad as a margin.",

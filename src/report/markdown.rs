@@ -17,7 +17,7 @@ use crate::planner::verification::Verification;
 use crate::sim::fit::Fitted;
 use std::fmt::Write as _;
 
-pub use gate::{GATE_BUDGET, gate, gate_marker};
+pub use gate::{GATE_BUDGET, gate, gate_marker, titled};
 
 /// The summary of a run.
 #[must_use]

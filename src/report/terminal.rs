@@ -18,7 +18,7 @@ use crate::planner::recommendation::Recommendation;
 use crate::planner::verification::Verification;
 use crate::sim::fit::Fitted;
 
-pub use gate::gate;
+pub use gate::{gate, titled};
 
 /// Whether escape sequences for colour may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

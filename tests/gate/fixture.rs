@@ -1,6 +1,4 @@
 //! Gates made of figures: every verdict, and one in which every text is hostile.
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use plimsoll::gate::{Fingerprint, Metric, Mode, Order, Pair, Promise, Report, Rules, Run, Verdict, paired};
 
 /// What an attacker would call his model.
@@ -51,7 +49,7 @@ pub(crate) fn pairs(n: u32, slower: f64) -> Vec<Pair> {
 }
 
 fn named(mut report: Report) -> Report {
-    report.scenario = "chat-peak".to_owned();
+    "chat-peak".clone_into(&mut report.scenario);
     report
 }
 
@@ -83,8 +81,8 @@ pub(crate) fn all() -> Vec<(&'static str, Report)> {
 pub(crate) fn hostile() -> Report {
     let mut pairs = pairs(6, 1.2);
     for pair in &mut pairs {
-        pair.base.name = HOSTILE.to_owned();
-        pair.head.name = HOSTILE.to_owned();
+        HOSTILE.clone_into(&mut pair.base.name);
+        HOSTILE.clone_into(&mut pair.head.name);
         pair.base.fingerprint.note(HOSTILE, HOSTILE);
         pair.head.fingerprint.note(HOSTILE, format!("{HOSTILE}2"));
     }
@@ -125,7 +123,7 @@ pub(crate) fn promise(text: &str) -> Promise {
 pub(crate) fn slo() -> Report {
     let mut report = named(Report::invalid(Mode::Slo, "made up"));
     report.verdict = Verdict::Fail;
-    report.sentence = "the promise is not met".to_owned();
+    "the promise is not met".clone_into(&mut report.sentence);
     report.promises.push(promise("TTFT p95 <= 800 ms"));
     report
 }

@@ -43,8 +43,7 @@ pub(super) fn run(load: &GateLoadArgs, sides: &GateSidesArgs, options: &GateOpti
         let found = Found { report, runs: GateRuns::default(), repeat: repeat(load, sides, seed) };
         return tell(&folder, &found, options, printer);
     }
-    let maker = Maker { base, head, seed, pause: None, folder: folder.clone(), signals: &signals, printer };
-    let maker = Maker { pause: maker.asked_pause(load)?, ..maker };
+    let maker = Maker::new(base, head, seed, folder.clone(), load, &signals, printer)?;
     let most = rules.looks.last().copied().unwrap_or(1);
     maker.check(most)?;
     let mut kept = GateRuns::default();
@@ -100,23 +99,32 @@ fn quoted(text: &str) -> String {
 
 /// Makes rounds.
 pub(super) struct Maker<'a> {
-    pub(super) base: Side<'a>,
+    base: Side<'a>,
+    /// The side that is judged.
     pub(super) head: Side<'a>,
-    pub(super) seed: Seed,
-    pub(super) pause: Option<TimeSpan>,
-    pub(super) folder: PathBuf,
-    pub(super) signals: &'a Signals,
-    pub(super) printer: Printer,
+    seed: Seed,
+    pause: Option<TimeSpan>,
+    folder: PathBuf,
+    signals: &'a Signals,
+    printer: Printer,
 }
 
-impl Maker<'_> {
-    /// The pause of the command line, or of the scenario.
-    pub(super) fn asked_pause(&self, args: &GateLoadArgs) -> Result<Option<TimeSpan>, Failure> {
-        let of_scenario = self.head.experiment.scenario.gate.pause;
-        match &args.pause {
-            Some(_) => sweep::span("--pause", args.pause.as_ref(), LOCAL_PAUSE).map(Some),
-            None => Ok(of_scenario),
-        }
+impl<'a> Maker<'a> {
+    /// With the pause of the command line, or of the scenario.
+    pub(super) fn new(
+        base: Side<'a>,
+        head: Side<'a>,
+        seed: Seed,
+        folder: PathBuf,
+        args: &GateLoadArgs,
+        signals: &'a Signals,
+        printer: Printer,
+    ) -> Result<Self, Failure> {
+        let pause = match &args.pause {
+            Some(_) => Some(sweep::span("--pause", args.pause.as_ref(), LOCAL_PAUSE)?),
+            None => head.experiment.scenario.gate.pause,
+        };
+        Ok(Self { base, head, seed, pause, folder, signals, printer })
     }
 
     /// Refuses the gate as a whole, before its first run, if all its runs exceed `[limits]` or this host.
@@ -145,15 +153,30 @@ impl Maker<'_> {
             if report.another_look.is_none() || self.signals.stopped().is_some() {
                 return Ok(report);
             }
-            match unusable {
-                Some(why) => {
-                    attempt += 1;
-                    kept.drop_last();
-                    self.printer.talk(&format!("    round {round} does not count and is made again: {why}"));
-                }
-                None => (round, attempt) = (round + 1, 0),
+            if let Some(why) = unusable {
+                attempt += 1;
+                kept.drop_last();
+                self.printer.talk(&format!("    round {round} does not count and is made again: {why}"));
+            } else {
+                (round, attempt) = (round + 1, 0);
             }
         }
+    }
+
+    /// As many rounds as asked for, each made again as often as the rules allow; fewer if a signal came.
+    pub(super) fn rounds(&self, rules: &Rules, wanted: u32, kept: &mut GateRuns) -> Result<Vec<Pair>, Failure> {
+        let mut pairs = Vec::new();
+        for round in 1..=wanted {
+            for attempt in 0..=rules.redo {
+                let Some(pair) = self.round(round, attempt, wanted, kept)? else { return Ok(pairs) };
+                let unusable = paired::unusable(rules, &pair);
+                pairs.push(pair);
+                let Some(why) = unusable else { break };
+                kept.drop_last();
+                self.printer.talk(&format!("    round {round} does not count: {why}"));
+            }
+        }
+        Ok(pairs)
     }
 
     /// One round: both sides with the same workload, in an order by coin, with prompts of their own. `None` if a signal came before it was whole.

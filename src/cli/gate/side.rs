@@ -1,5 +1,6 @@
 //! A side of a gate that is loaded: its experiment, its endpoint, the facts that the user states about it, one run of it.
 
+use super::runs;
 use crate::base::rng::Seed;
 use crate::cli::args::GateLoadArgs;
 use crate::cli::exit::{Exit, Failure};
@@ -104,14 +105,7 @@ impl<'a> Side<'a> {
         for (key, value) in &self.facts {
             run.fingerprint.fix(key, value.as_str());
         }
-        for key in &self.experiment.scenario.gate.fixed {
-            if !run.fingerprint.0.contains_key(key) {
-                let known: Vec<&str> = run.fingerprint.0.keys().map(String::as_str).collect();
-                return Err(Failure::new(Exit::Usage, format!("gate.fixed: nothing is known of {key:?} on the {} side", self.name))
-                    .with_hint(format!("known are {}; state others with --base-fact and --head-fact", known.join(", "))));
-            }
-            run.fingerprint.declare_fixed(key);
-        }
+        runs::declare(&mut run, &self.experiment.scenario.gate)?;
         Ok(run)
     }
 }

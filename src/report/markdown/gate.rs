@@ -50,6 +50,14 @@ pub fn gate(report: &Report, repeat: &str) -> String {
     fitted(kept + &end, GATE_BUDGET)
 }
 
+/// A sentence and a table.
+#[must_use]
+pub fn titled(sentence: &str, content: &Table) -> String {
+    let mut out = format!("{}\n", text(sentence));
+    table(&mut out, content);
+    out
+}
+
 fn list(out: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
     let lines: Vec<String> = lines.collect();
     if lines.is_empty() {

@@ -38,3 +38,12 @@ pub fn gate(report: &Report, paint: Paint) -> String {
     }
     screen.text
 }
+
+/// A sentence and a table.
+#[must_use]
+pub fn titled(sentence: &str, table: &Table, paint: Paint) -> String {
+    let mut screen = Screen::new(paint);
+    screen.line(sentence);
+    screen.table(table);
+    screen.text
+}

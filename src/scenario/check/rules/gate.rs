@@ -52,7 +52,7 @@ fn roles(judge: &mut Judge<'_>, gate: &Gate) {
     // Those that decide unless the scenario says otherwise.
     let decide = [m.ttft_p50.role, m.ttft_p95.role, m.tpot_p50.role, m.e2e_p95.role, m.output_tok_s.role, m.goodput.role, m.error_rate.role];
     let optional = [m.ttft_p99.role, m.peak_memory.role, m.cost.role];
-    let any = decide.iter().any(|r| *r != Some(GateRole::Informational)) || optional.iter().any(|r| *r == Some(GateRole::Gated));
+    let any = decide.iter().any(|r| *r != Some(GateRole::Informational)) || optional.contains(&Some(GateRole::Gated));
     judge.expect(any, "gate.metrics", "no metric decides: the gate could never fail", "at least one with role = \"gated\"");
 }
 
@@ -97,10 +97,8 @@ mod tests {
 
     #[test]
     fn a_gate_in_which_nothing_decides_is_refused() {
-        let all: String = ["ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95", "output_tok_s", "goodput", "error_rate"]
-            .iter()
-            .map(|m| format!("{m} = {{ role = \"informational\" }}\n"))
-            .collect();
+        let names = ["ttft_p50", "ttft_p95", "tpot_p50", "e2e_p95", "output_tok_s", "goodput", "error_rate"];
+        let all = names.map(|m| format!("{m} = {{ role = \"informational\" }}\n")).concat();
         assert!(faults(&format!("[gate.metrics]\n{all}"))[0].contains("never fail"));
         assert_eq!(faults(&format!("[gate.metrics]\n{all}ttft_p99 = {{ role = \"gated\" }}\n")), Vec::<String>::new());
     }
