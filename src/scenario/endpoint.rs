@@ -1,6 +1,7 @@
 //! `[endpoint]`: the simulated endpoint: its step law, its chunks and its autoscaler.
 
 pub use super::autoscaler::{Autoscaler, Lag, ScaleMetric};
+use super::workspace::Workspace;
 use crate::base::units::{Share, TimeSpan, TokenRate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct EndpointSpec {
     pub routing: Routing,
     /// How chunks are added and removed.
     pub autoscaler: Autoscaler,
+    /// The Databricks workspace that `serve` emulates around it.
+    pub workspace: Workspace,
 }
 
 impl Default for EndpointSpec {
@@ -78,6 +81,7 @@ impl Default for EndpointSpec {
             max_chunks: 1,
             routing: Routing::default(),
             autoscaler: Autoscaler::default(),
+            workspace: Workspace::default(),
         }
     }
 }

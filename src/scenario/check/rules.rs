@@ -7,6 +7,7 @@ mod load;
 mod plan;
 mod target;
 mod workload;
+mod workspace;
 
 use super::shape::Marked;
 use super::tree::{Mark, Node};
@@ -36,6 +37,7 @@ pub(super) fn judge(scenario: &Scenario, tree: &Node, lost: &[String], written: 
     workload::judge(&mut judge, &scenario.workload);
     plan::judge_slo(&mut judge, &scenario.slo);
     endpoint::judge(&mut judge, &scenario.endpoint);
+    workspace::judge(&mut judge, &scenario.endpoint.workspace);
     if let Some(plan) = &scenario.plan {
         plan::judge(&mut judge, plan);
     }
