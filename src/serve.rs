@@ -2,22 +2,27 @@
 
 mod answer;
 mod ask;
+mod backend;
+mod control;
 mod counters;
 pub mod driver;
+mod endpoint_metrics;
 pub mod null;
+mod oauth;
+mod permit;
+mod plane;
 mod prefix;
 mod refusal;
 mod routes;
 mod stream;
 mod words;
+pub mod workspace;
 
 use crate::base::clock::Clock;
 use crate::base::rng::Seed;
 use crate::scenario::endpoint::EndpointSpec;
-use crate::sim::endpoint::Endpoint;
-use crate::sim::event::Detail;
 use axum::serve::ListenerExt;
-use driver::{Command, Live};
+use plane::Plane;
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -46,8 +51,9 @@ pub enum Error {
 
 /// Serves `spec` under the name `model` on `listener` until `shutdown`; then open answers break off.
 ///
-/// - Paths: chat completions, completions and embeddings under `/v1`, `/serving-endpoints/{name}/invocations` (the task is told by the
-///   body), `/v1/models`, `/health`, `/metrics`, and the model optimization info of the Databricks control plane.
+/// - Paths: chat completions, completions and embeddings under `/v1`, `/v1/models`, `/health`, `/metrics`; and those of a Databricks
+///   workspace (`spec.workspace`): its control plane, and `/serving-endpoints/{name}/invocations` (the task is told by the body) of the
+///   endpoints made there. The simulated endpoint itself is one of them, by the name `spec.workspace.endpoint` or else `model`.
 /// - The simulated model counts words: input tokens are the words of the prompt (chat: of all messages), each output token is one word.
 ///   Every answer has exactly `max_tokens` tokens (16 if the body names none).
 /// - Prefixes are cached in blocks of 16 words; `usage` tells how many were found.
@@ -60,11 +66,10 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (commands, received) = std::sync::mpsc::channel();
-    let live = Live::new(Endpoint::new(&spec, seed, Detail::Tokens));
-    let driver = std::thread::Builder::new().name("sim-driver".to_owned());
-    let driver = driver.spawn(move || driver::drive(live, &received, clock)).map_err(Error::Start)?;
-    let router = routes::router(routes::Shared::new(spec, model, clock, commands.clone()));
+    let name = spec.workspace.endpoint.clone().unwrap_or_else(|| model.clone());
+    let plane = Plane::start(spec, &name, model, seed, clock).map_err(Error::Start)?;
+    let shared = routes::Shared::new(plane, clock);
+    let router = routes::router(shared.clone());
     let listener = listener.tap_io(|stream| {
         // Without it a token waits for the acknowledgement of the one before. A socket that refuses is slower, not wrong.
         let _ = stream.set_nodelay(true);
@@ -73,9 +78,8 @@ pub async fn run(
         served = axum::serve(listener, router).into_future() => served,
         () = shutdown => Ok(()),
     };
-    // The driver ends at once, and with it the senders of all open answers.
-    let _ = commands.send(Command::Stop);
-    let _ = driver.join();
+    // The drivers end at once, and with them the senders of all open answers.
+    shared.plane().lock().await.stop();
     served.map_err(Error::Accept)
 }
 

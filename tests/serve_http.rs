@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise fails")]
 
+#[path = "server/asking.rs"]
+mod asking;
+
+use asking::{Reply, request};
 use plimsoll::base::rng::Seed;
 use plimsoll::base::units::{Share, TimeSpan};
 use plimsoll::scenario::endpoint::{EndpointSpec, StepLaw};
 use plimsoll::serve::{Handle, spawn_in_thread};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 fn spec() -> EndpointSpec {
@@ -19,54 +23,8 @@ fn serve(spec: EndpointSpec) -> Handle {
     spawn_in_thread(spec, "sim".to_owned(), Seed(1)).unwrap()
 }
 
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-
-    /// The `data:` lines of an event stream.
-    fn events(&self) -> Vec<&str> {
-        self.body.lines().filter_map(|l| l.strip_prefix("data: ")).collect()
-    }
-}
-
-fn request(method: &str, path: &str, body: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-}
-
 fn call(handle: &Handle, method: &str, path: &str, body: &str) -> Reply {
-    let mut socket = TcpStream::connect(handle.addr()).unwrap();
-    socket.write_all(request(method, path, body).as_bytes()).unwrap();
-    let mut reader = BufReader::new(socket);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).unwrap() > 0, "the head ended early: {head}");
-    }
-    let status = head[9..12].parse().unwrap();
-    let head = head.to_lowercase();
-    let mut body = String::new();
-    if head.contains("transfer-encoding: chunked") {
-        loop {
-            let mut size = String::new();
-            reader.read_line(&mut size).unwrap();
-            let size = usize::from_str_radix(size.trim(), 16).unwrap();
-            let mut part = vec![0; size + 2];
-            reader.read_exact(&mut part).unwrap();
-            if size == 0 {
-                break;
-            }
-            body.push_str(std::str::from_utf8(&part[..size]).unwrap());
-        }
-    } else {
-        reader.read_to_string(&mut body).unwrap();
-    }
-    Reply { status, head, body }
+    asking::call(handle.addr(), method, path, "", body)
 }
 
 fn post(handle: &Handle, path: &str, body: &Value) -> Reply {
@@ -79,7 +37,7 @@ fn chat_streams_one_event_a_token_and_ends_with_usage_and_done() {
     let body = json!({
         "messages": [{ "role": "user", "content": "one two three" }], "max_tokens": 6, "stream": true, "stream_options": { "include_usage": true }
     });
-    for path in ["/v1/chat/completions", "/serving-endpoints/any/invocations"] {
+    for path in ["/v1/chat/completions", "/serving-endpoints/sim/invocations"] {
         let reply = post(&handle, path, &body);
         assert_eq!(reply.status, 200);
         assert!(reply.head.contains("content-type: text/event-stream"));
@@ -136,7 +94,7 @@ fn refusals_have_their_status_and_the_body_of_the_api() {
         assert_eq!(reply.status, status, "{path} {body}");
         assert_eq!(reply.json()["error"]["code"], status, "{path} {body}");
     }
-    let reply = call(&handle, "POST", "/serving-endpoints/e/invocations", "{}");
+    let reply = call(&handle, "POST", "/serving-endpoints/sim/invocations", "{}");
     assert_eq!((reply.status, &reply.json()["error_code"]), (400, &json!("INVALID_PARAMETER_VALUE")));
     let failing = serve(EndpointSpec { error_share: Share(1.0), ..spec() });
     assert_eq!(post(&failing, "/v1/completions", &json!({ "prompt": "a" })).status, 500);
@@ -148,7 +106,7 @@ fn a_full_endpoint_answers_429_until_the_client_goes_away() {
     let handle = serve(EndpointSpec { max_batch: 1, queue: 0, retry_after: TimeSpan::secs(3), ..spec() });
     let long = json!({ "prompt": "a", "max_tokens": 100_000, "stream": true }).to_string();
     let mut first = TcpStream::connect(handle.addr()).unwrap();
-    first.write_all(request("POST", "/v1/completions", &long).as_bytes()).unwrap();
+    first.write_all(request("POST", "/v1/completions", "", &long).as_bytes()).unwrap();
     first.read_exact(&mut [0; 16]).unwrap();
     let short = json!({ "prompt": "a", "max_tokens": 1 });
     let refused = post(&handle, "/v1/completions", &short);
@@ -166,7 +124,7 @@ fn health_models_metrics_and_chunk_size_are_there() {
     let handle = serve(spec());
     assert_eq!(call(&handle, "GET", "/health", "").status, 200);
     assert_eq!(call(&handle, "GET", "/v1/models", "").json()["data"][0]["id"], "sim");
-    let info = call(&handle, "GET", "/api/2.0/serving-endpoints/get-model-optimization-info/a.b.c/1", "").json();
+    let info = call(&handle, "GET", "/api/2.0/serving-endpoints/get-model-optimization-info/main.default.sim/1", "").json();
     assert_eq!(info, json!({ "optimizable": true, "model_type": "llama", "throughput_chunk_size": 1580 }));
     post(&handle, "/v1/completions", &json!({ "prompt": "a b", "max_tokens": 5 }));
     let metrics = call(&handle, "GET", "/metrics", "").body;

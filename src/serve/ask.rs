@@ -103,6 +103,16 @@ fn wrong(member: &'static str, found: &Value, expected: &'static str) -> AskErro
     AskError::Wrong { member, found, expected }
 }
 
+/// The member `model` of a body, for paths that name no endpoint.
+pub(super) fn model(body: &[u8]) -> Result<String, AskError> {
+    let body: Value = serde_json::from_slice(body).map_err(|e| AskError::NotJson(e.to_string()))?;
+    match body.get("model") {
+        Some(Value::String(name)) => Ok(name.clone()),
+        Some(other) => Err(wrong("model", other, "the name of a serving endpoint")),
+        None => Err(AskError::Missing { member: "model" }),
+    }
+}
+
 fn messages(value: &Value) -> Result<Prompt, AskError> {
     let expected = "a non-empty array of objects with role and content";
     let list = value.as_array().filter(|l| !l.is_empty()).ok_or_else(|| wrong("messages", value, expected))?;

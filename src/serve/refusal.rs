@@ -1,6 +1,8 @@
 //! Answers other than 200, in the words of the API that was called.
 
 use super::ask::AskError;
+use super::permit::Exceeded;
+use super::workspace::fault::Fault;
 use crate::base::time::Nanos;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -18,23 +20,40 @@ pub(super) enum Dialect {
 /// The words with which Databricks refuses for lack of capacity, as opposed to a limit of the workspace.
 const NO_CAPACITY: &str = "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity.";
 
+/// The words with which Databricks refuses for the parallel requests of the workspace.
+const TOO_MANY_IN_PARALLEL: &str = "Exceeded max number of parallel requests. Please contact your Databricks representative to increase the limit.";
+
+/// The same for its requests a second. The words are not documented.
+const TOO_MANY_A_SECOND: &str =
+    "Exceeded the workspace limit of requests per second. Please contact your Databricks representative to increase the limit.";
+
 /// Why an answer is not 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Ask(AskError),
-    TooLong { tokens: u64, most: u64 },
-    Throttled { retry_after: Nanos },
+    TooLong {
+        tokens: u64,
+        most: u64,
+    },
+    Throttled {
+        retry_after: Nanos,
+    },
     Failed,
     NotFound(String),
     WrongMethod,
     Stopping,
+    /// A limit of the workspace: no sign of the endpoint's capacity.
+    Workspace(Exceeded),
+    /// The control plane's own refusal.
+    Control(Fault),
 }
 
 impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Ask(_) | Self::TooLong { .. } => StatusCode::BAD_REQUEST,
-            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Throttled { .. } | Self::Workspace(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Control(fault) => StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -51,6 +70,9 @@ impl Refusal {
             Self::NotFound(path) => format!("There is nothing at {path}."),
             Self::WrongMethod => "This path does not take this method.".to_owned(),
             Self::Stopping => "The endpoint is stopping.".to_owned(),
+            Self::Workspace(Exceeded::Parallel) => TOO_MANY_IN_PARALLEL.to_owned(),
+            Self::Workspace(Exceeded::Rate) => TOO_MANY_A_SECOND.to_owned(),
+            Self::Control(fault) => fault.message.clone(),
         }
     }
 
@@ -63,6 +85,8 @@ impl Refusal {
             Self::NotFound(_) => ("not_found_error", "RESOURCE_DOES_NOT_EXIST"),
             Self::WrongMethod => ("invalid_request_error", "BAD_REQUEST"),
             Self::Stopping => ("server_error", "TEMPORARILY_UNAVAILABLE"),
+            Self::Workspace(_) => ("rate_limit_exceeded", "REQUEST_LIMIT_EXCEEDED"),
+            Self::Control(fault) => ("invalid_request_error", fault.code),
         }
     }
 
@@ -80,8 +104,13 @@ impl Refusal {
     /// The answer on the wire. `Retry-After` is in whole seconds, rounded up, at least 1.
     pub(super) fn response(&self, dialect: Dialect) -> Response<Body> {
         let mut response = json_response(self.status(), &self.body(dialect));
-        if let Self::Throttled { retry_after } = self {
-            let seconds = retry_after.0.div_ceil(1_000_000_000).max(1);
+        let wait = match self {
+            Self::Throttled { retry_after } => Some(*retry_after),
+            Self::Workspace(_) => Some(Nanos::from_secs(1)),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            let seconds = wait.0.div_ceil(1_000_000_000).max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

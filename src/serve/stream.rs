@@ -3,6 +3,9 @@
 use super::answer::Frames;
 use super::counters::Counters;
 use super::driver::{Command, Delivery};
+use super::permit::Permit;
+use crate::base::clock::Clock;
+use crate::base::time::Nanos;
 use crate::sim::event::EventKind;
 use axum::body::{Bytes, HttpBody};
 use http_body::Frame;
@@ -25,12 +28,29 @@ pub(super) struct Tickets {
     pub(super) ids: std::ops::Range<u64>,
     pub(super) commands: Sender<Command>,
     pub(super) counters: Arc<Counters>,
+    /// Given back when this is dropped.
+    pub(super) permit: Option<Permit>,
+    pub(super) clock: Clock,
+    /// When it came.
+    pub(super) since: Nanos,
+}
+
+impl Tickets {
+    /// One offer is done; whether all are.
+    pub(super) fn done(&mut self) -> bool {
+        self.open -= 1;
+        if self.open == 0 {
+            self.counters.finished(self.clock.now().since(self.since));
+        }
+        self.open == 0
+    }
 }
 
 impl Drop for Tickets {
     /// A client that goes away frees its place.
     fn drop(&mut self) {
         self.counters.closed();
+        drop(self.permit.take());
         if self.open > 0 {
             for id in self.ids.clone() {
                 // Without a driver there is nothing to cancel.
@@ -62,8 +82,7 @@ impl TokenStream {
             EventKind::Tokens(n) => self.tokens(delivery.choice, n),
             EventKind::Done => {
                 self.frames.finish(delivery.choice);
-                self.tickets.open -= 1;
-                if self.tickets.open == 0 {
+                if self.tickets.done() {
                     self.frames.end();
                 }
             }

@@ -86,6 +86,13 @@ impl Endpoint {
         Self::build(spec, seed, detail, autoscale::first_chunks(spec), scaler)
     }
 
+    /// An endpoint at instant zero with `chunks` chunks ready, within those that it may have.
+    #[must_use]
+    pub fn starting_with(spec: &EndpointSpec, seed: Seed, detail: Detail, chunks: u32) -> Self {
+        let scaler = Scaler::new(spec, autoscale::endpoint_seed(seed));
+        Self::build(spec, seed, detail, chunks.max(spec.min_chunks).min(spec.max_chunks), scaler)
+    }
+
     /// An endpoint whose chunks follow `path` (in order of time) and no policy: from each entry's instant on, `ready` chunks serve. An entry at
     /// zero says how many serve first; without one that is as in [`Endpoint::new`]. Chunks that leave drain. With the path that
     /// [`autoscale::path`] gives for the same seed and arrivals it does exactly what [`Endpoint::new`] does.
