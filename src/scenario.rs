@@ -14,3 +14,4 @@ pub mod slo;
 pub mod target;
 pub mod unit;
 pub mod workload;
+pub mod workspace;

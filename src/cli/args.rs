@@ -96,7 +96,8 @@ pub enum Command {
     /// favours a side. After 4, 6, 8 and 10 pairs it looks; it ends at the first look that shows FAIL (worse than a margin) or PASS (within
     /// every margin). Margins, floors, looks and pauses stand in `[gate]` of the scenario.
     Gate(GateArgs),
-    /// Serves the simulated endpoint of a scenario over HTTP on 127.0.0.1.
+    /// Serves the simulated endpoint of a scenario, and a Databricks workspace around it, over HTTP on 127.0.0.1.
+    #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Measures what load this host can make, and says whether a scenario fits.
     Doctor(DoctorArgs),
@@ -112,6 +113,20 @@ pub enum Command {
     /// Prints the manual page.
     Man,
 }
+
+/// What `serve` answers to.
+const SERVE_HELP: &str = "\
+Paths:
+  /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /health, /metrics
+  /api/2.0/serving-endpoints/...         create, read, resize, delete, tags, AI gateway, logs, metrics, optimization info
+  /api/2.1/unity-catalog/models/...      versions and aliases
+  /api/2.0/permissions/serving-endpoints/{id}
+  /oidc/..., /.well-known/databricks-config   OAuth, machine to machine
+  /serving-endpoints/{name}/invocations, /serving-endpoints/chat/completions (model = name)
+
+Clients of Databricks find it with DATABRICKS_HOST=http://127.0.0.1:PORT and any DATABRICKS_TOKEN. A configuration is deployed
+in 2 s, not in the minutes of the real service: --set endpoint.workspace.deployment=10min changes that. docs/EMULATION.md says
+what is emulated and what is not.";
 
 /// A scenario and what is changed in it.
 #[derive(Debug, Args)]
@@ -371,9 +386,14 @@ pub struct VerifyArgs {
 /// `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The scenario.
-    #[command(flatten)]
-    pub scenario: ScenarioArgs,
+    /// The scenario file [default: scenarios/workspace.toml, built in].
+    pub scenario: Option<PathBuf>,
+    /// Changes a value, e.g. `--set endpoint.workspace.deployment=30s`; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of every random stream.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
