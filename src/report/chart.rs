@@ -3,6 +3,7 @@
 pub mod axis;
 mod capacity_figure;
 pub mod figures;
+pub mod gate_figures;
 pub mod ink;
 mod plan_figures;
 mod probe_figure;

@@ -56,7 +56,16 @@ pub fn margin(row: &Row) -> String {
         Scale::LogRatio => share(row.margin),
         Scale::Difference => format!("{} points", real(row.margin * 100.0)),
     };
-    if row.floor > 0.0 { format!("{size} and {}", value(row.metric, row.floor)) } else { size }
+    if row.floor > 0.0 { format!("{size}, at least {}", value(row.metric, row.floor)) } else { size }
+}
+
+/// How much worse it may really be, as a share of the base or a difference of shares: the margin, or the floor where that is more.
+#[must_use]
+pub fn allowed(row: &Row) -> f64 {
+    match (row.scale, row.base) {
+        (Scale::LogRatio, Some(base)) if base > 0.0 => row.margin.max(row.floor / base),
+        _ => row.margin,
+    }
 }
 
 /// The change of a row with its interval.

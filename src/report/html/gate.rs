@@ -3,7 +3,7 @@
 use super::part::{self, Head};
 use crate::gate::Report;
 use crate::measure::document::RunDocument;
-use crate::report::chart::Table;
+use crate::report::chart::{Chart, Table, gate_figures};
 use crate::report::gate_content as content;
 use askama::Template;
 
@@ -66,7 +66,7 @@ pub fn gate_page(report: &Report, runs: &GateRuns, repeat: &str) -> String {
         sentence: report.sentence.clone(),
         certainty: content::certainty(report),
         figures: part::figures(&content::figures(report)),
-        sections: sections(report),
+        sections: sections(report, runs),
         reasons: report.reasons.clone(),
         would_change: report.would_change.clone(),
         repeat: repeat.to_owned(),
@@ -76,16 +76,21 @@ pub fn gate_page(report: &Report, runs: &GateRuns, repeat: &str) -> String {
 }
 
 /// Every section that has something to show.
-fn sections(report: &Report) -> Vec<Section> {
+fn sections(report: &Report, runs: &GateRuns) -> Vec<Section> {
     let numbers = |table: &Table, label: &str| if table.rows.is_empty() { String::new() } else { part::numbers(table, label) };
     let sentences = |table: &Table, label: &str| if table.rows.is_empty() { String::new() } else { part::sentences(table, label) };
+    let drawn = |chart: Option<Chart>| chart.map(|c| part::chart(&c)).unwrap_or_default();
+    let side_by_side: String = gate_figures::overlays(&runs.base, &runs.head).iter().map(part::chart).collect();
+    let overlays = if side_by_side.is_empty() { side_by_side } else { format!("<div class=\"grid\">{side_by_side}</div>") };
     let all = [
-        ("h-rows", "Base against head", numbers(&content::rows(report), "Base against head") + &sentences(&content::whys(report), "Why")),
+        ("h-rows", "Base against head", numbers(&content::rows(report), "Base against head") + &drawn(gate_figures::forest(report))),
         ("h-promises", "Promises", sentences(&content::promises(report), "Promises")),
         ("h-changes", "Changes of level", numbers(&content::changes(report), "Changes of level")),
         ("h-drifts", "Drift from the anchor", numbers(&content::drifts(report), "Drift from the anchor")),
         ("h-calibration", "What a gate can see here", numbers(&content::calibration(report), "What a gate can see here")),
-        ("h-rounds", "Every round", numbers(&content::rounds(report), "Every round")),
+        ("h-rounds", "Round by round", drawn(gate_figures::rounds(report))),
+        ("h-looks", "Look by look", drawn(gate_figures::looks(report))),
+        ("h-curves", "Percentiles", overlays + &drawn(gate_figures::shift(&runs.base, &runs.head))),
         ("h-noise", "Noise, and what it lets this gate see", numbers(&content::noise(report), "Noise")),
         ("h-differences", "Facts that differ", sentences(&content::differences(report), "Facts that differ")),
         ("h-fingerprint", "What was compared", sentences(&content::fingerprint(report), "What was compared")),
