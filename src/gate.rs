@@ -15,7 +15,9 @@ pub mod paired;
 mod power;
 mod rules;
 mod run;
+pub mod slo;
 mod summing;
+pub mod trend;
 mod words;
 
 pub use baseline::{BASELINE_BYTES, BASELINE_VERSION, Baseline, BaselineError, Entry, RUNS_NEEDED};

@@ -356,7 +356,7 @@ mod tests {
         summary.validity.valid = valid;
         summary.validity.warnings =
             vec![Warning { severity: Severity::Note, code: String::new(), message: String::new(), limit: String::new(), hint: String::new() }];
-        summary.objectives = verdicts.iter().map(|&verdict| Objective { text: String::new(), measured: String::new(), verdict }).collect();
+        summary.objectives = verdicts.iter().map(|&verdict| Objective { verdict, ..Objective::default() }).collect();
         let manifest = Manifest::begun("t", Seed(1), "2026-01-01T00:00:00Z", HostFacts::default(), EndpointIdentity::default());
         RunDocument::new(manifest, scenario, summary)
     }

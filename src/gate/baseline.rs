@@ -169,6 +169,10 @@ impl Baseline {
         if let Some(d) = runs.iter().flat_map(|r| first.fingerprint.differences(&r.fingerprint)).find(|d| d.fixed) {
             return refuse(format!("the runs differ in {:?}: {:?} and {:?}", d.key, d.base, d.head), "accept runs of one experiment");
         }
+        let held = |run: &&Run| self.entries.iter().flat_map(|e| &e.runs).any(|h| h.values == short(run).values && h.seed == run.seed);
+        if let Some(again) = runs.iter().find(held) {
+            return refuse(format!("run {} is in the baseline already", again.name), "accept each run once");
+        }
         if report.is_none() && self.comparable(&first.fingerprint).count() >= RUNS_NEEDED {
             return refuse(
                 format!("the baseline holds {RUNS_NEEDED} comparable runs or more, so that new ones must pass a gate first"),
@@ -312,6 +316,7 @@ mod tests {
         assert!(baseline.accept(Some(&other), &[run(9)], entry()).unwrap_err().message.contains("batch"));
         assert_eq!(baseline, before);
         baseline.accept(None, &[run(9)], entry()).unwrap();
+        assert!(baseline.accept(None, &[run(9)], entry()).unwrap_err().message.contains("already"));
         let mut full = accepted(4);
         assert!(full.accept(None, &[run(9)], entry()).unwrap_err().hint.contains("history"));
         full.accept(Some(&report(Verdict::Pass)), &[run(9)], entry()).unwrap();

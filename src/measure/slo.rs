@@ -139,21 +139,31 @@ impl Judge {
         let latency = self.terms.iter().map(|counted| self.latency_objective(counted, streaming, histogram(counted.term.metric)));
         let errors = self.slo.errors.map(|bound| {
             let share = self.errors as f64 / self.due as f64;
-            self.share_objective(format!("errors <= {bound}"), self.errors, share <= bound.0)
+            Objective { allowed: bound.0, missed: self.errors, ..self.share_objective(format!("errors <= {bound}"), self.errors, share <= bound.0) }
         });
         let goodput = self.slo.goodput.map(|bound| {
             let share = self.good as f64 / self.due as f64;
-            self.share_objective(format!("goodput >= {bound}"), self.good, share >= bound.0)
+            Objective {
+                allowed: 1.0 - bound.0,
+                missed: self.due - self.good,
+                ..self.share_objective(format!("goodput >= {bound}"), self.good, share >= bound.0)
+            }
         });
         latency.chain(errors).chain(goodput).collect()
     }
 
     fn share_objective(&self, text: String, count: u64, kept: bool) -> Objective {
         if self.due == 0 {
-            return Objective { text, measured: "n/a (no requests)".to_owned(), verdict: ObjectiveVerdict::Undecided };
+            return Objective { text, measured: "n/a (no requests)".to_owned(), ..Objective::default() };
         }
         let percent = 100.0 * count as f64 / self.due as f64;
-        Objective { text, measured: format!("{percent:.2}% ({count} of {})", self.due), verdict: verdict(kept) }
+        Objective {
+            text,
+            measured: format!("{percent:.2}% ({count} of {})", self.due),
+            verdict: verdict(kept),
+            asked: self.due,
+            ..Objective::default()
+        }
     }
 
     fn latency_objective(&self, counted: &Counted, streaming: bool, values: &Histogram) -> Objective {
@@ -161,9 +171,9 @@ impl Judge {
         let bound = bound.nanos();
         let text = format!("{} {percentile} <= {bound}", metric.label());
         let Reach { answered, missed } = self.reach[place(metric)];
-        let undecided = |measured: String| Objective { text: text.clone(), measured, verdict: ObjectiveVerdict::Undecided };
+        let blank = Objective { text, allowed: 1.0 - percentile.quantile(), ..Objective::default() };
         if !streaming && metric != Metric::E2e {
-            return undecided("n/a (not streamed)".to_owned());
+            return Objective { measured: "n/a (not streamed)".to_owned(), ..blank };
         }
         let needed = percentile.samples_needed();
         let (population, rank_all) = if metric == Metric::Itl {
@@ -174,17 +184,18 @@ impl Judge {
             (answered + missed, rank(percentile, answered + missed))
         };
         if answered == 0 && missed < self.due {
-            return undecided("n/a (no values)".to_owned());
+            return Objective { measured: "n/a (no values)".to_owned(), ..blank };
         }
+        let counted_out = Objective { missed: population.saturating_sub(counted.within), asked: population, ..blank };
         if population < needed {
-            return undecided(format!("n/a (need >= {needed})"));
+            return Objective { measured: format!("n/a (need >= {needed})"), ..counted_out };
         }
         let kept = counted.within >= rank_all;
         let measured = match values.value_at_rank(rank_all) {
             None => format!("infinite ({missed} of {} did not end well)", answered + missed),
             Some(value) => shown(Nanos(value), bound, kept),
         };
-        Objective { text, measured, verdict: verdict(kept) }
+        Objective { measured, verdict: verdict(kept), ..counted_out }
     }
 }
 

@@ -182,7 +182,7 @@ pub struct Goodput {
 }
 
 /// One objective and its verdict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Objective {
     /// As a person says it: `TTFT p95 <= 800 ms`.
     pub text: String,
@@ -190,10 +190,19 @@ pub struct Objective {
     pub measured: String,
     /// The verdict.
     pub verdict: ObjectiveVerdict,
+    /// Share of requests (ITL: tokens) that may miss it, 0 to 1.
+    #[serde(default)]
+    pub allowed: f64,
+    /// Requests (ITL: tokens) that missed it, those that did not end well included.
+    #[serde(default)]
+    pub missed: u64,
+    /// Requests (ITL: tokens) that it speaks of; 0 if it cannot be judged, or in a document that did not count them.
+    #[serde(default)]
+    pub asked: u64,
 }
 
 /// Verdict on one objective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectiveVerdict {
     /// Met.
@@ -201,6 +210,7 @@ pub enum ObjectiveVerdict {
     /// Not met.
     NotMet,
     /// Too few values to say.
+    #[default]
     Undecided,
 }
 
