@@ -245,7 +245,7 @@ fn gap<'a>(rules: &Rules, term: &Term, runs: impl Iterator<Item = (&'a Run, &'st
     if !has_any && term.role != Role::Gated {
         return Some(Found::Absent);
     }
-    for (run, side, number) in runs {
+    for &(run, side, number) in &runs {
         if run.value(m).is_none() {
             let seen = run.samples(m);
             let why = match run.values.get(&m) {
@@ -264,16 +264,20 @@ fn gap<'a>(rules: &Rules, term: &Term, runs: impl Iterator<Item = (&'a Run, &'st
             let why = format!("{m} of {side} run {number} rests on {} values, {} are needed", run.samples(m), m.samples_needed());
             return Some(Found::Missing { why, may_mend: false });
         }
-        if m.is_of_survivors() && run.success_share() < rules.min_success {
-            let why = format!(
-                "{m} is not compared: {:.2}% of the requests of {side} run {number} ended well, {:.2}% are needed, because slow requests fail first",
-                100.0 * run.success_share(),
-                100.0 * rules.min_success
-            );
-            return Some(Found::Missing { why, may_mend: true });
-        }
     }
-    None
+    let survivors = ["base", "head"].into_iter().filter(|_| m.is_of_survivors()).find_map(|side| survivor_bias(rules, &runs, side));
+    survivors.map(|why| Found::Missing { why: format!("{m} is not compared: {why}"), may_mend: true })
+}
+
+/// Why latencies of a side flatter it: too many of its requests, over all its runs, have none.
+fn survivor_bias(rules: &Rules, runs: &[(&Run, &'static str, u32)], side: &str) -> Option<String> {
+    let own = || runs.iter().filter(|r| r.1 == side).map(|r| r.0);
+    let (ok, due) = (own().map(|r| r.ok.min(r.due)).sum::<u64>(), own().map(|r| r.due).sum::<u64>());
+    let share = ok as f64 / due.max(1) as f64;
+    (due > 0 && share < rules.min_success).then(|| {
+        let (found, needed) = (100.0 * share, 100.0 * rules.min_success);
+        format!("{found:.2}% of the requests of the {side} ended well, {needed:.2}% are needed, because slow requests fail first")
+    })
 }
 
 /// Geometric mean for ratios, mean for shares.

@@ -17,7 +17,7 @@ pub struct Rules {
     pub looks: Vec<u32>,
     /// Requests of a run below which it says nothing.
     pub min_requests: u64,
-    /// Share of requests that must end well on both sides before latencies are compared; 0 to 1.
+    /// Share of requests that must end well on each side, over all its runs, before latencies are compared; 0 to 1.
     pub min_success: f64,
     /// How often an invalid round may be done again.
     pub redo: u32,

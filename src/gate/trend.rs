@@ -4,7 +4,6 @@ use super::document::{Change, Mode, Report, SideFacts, Verdict};
 use super::evidence::{change, margin_d, scaled};
 use super::files::{copy_within, single};
 use super::history::{drift, values};
-use super::metric::Metric;
 use super::paired::unusable_run;
 use super::rules::{Role, Rules, Term};
 use super::run::Run;
@@ -203,6 +202,7 @@ fn energy(series: &[f64], at: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Metric;
     use crate::gate::fixture::{disturbed, normal};
 
     fn series(seed: u64, n: u64, at: u64, shift: f64, sd: f64) -> Vec<f64> {

@@ -270,3 +270,17 @@ fn no_errors_pass_only_with_enough_requests() {
     let few = of(100);
     assert_eq!((few.verdict, few.another_look), (Verdict::Inconclusive, Some(6)), "{}", few.sentence);
 }
+
+/// A few errors in one run are no survivor bias; many over a side are, however they are spread.
+#[test]
+fn survivors_are_counted_over_a_side() {
+    let rules = Rules::default();
+    let of = |errors: [u64; 4]| {
+        let all: Vec<Pair> = pairs(81, 4, 0.0, 0.005).into_iter().zip(errors).map(|(p, e)| with_errors(p, e, e)).collect();
+        look(&rules, &all)
+    };
+    assert_eq!(of([15, 1, 0, 2]).rows.iter().filter(|r| r.verdict == MetricVerdict::Invalid).count(), 0);
+    let many = of([15, 12, 10, 14]);
+    assert_eq!(row(&many, Metric::TpotP50).verdict, MetricVerdict::Invalid);
+    assert!(row(&many, Metric::TpotP50).reason.contains("98.73%"), "{}", row(&many, Metric::TpotP50).reason);
+}
