@@ -6,6 +6,7 @@ pub mod binned;
 pub mod bounds;
 pub mod capacity;
 pub mod chart;
+mod compare;
 pub mod cost;
 mod decision;
 pub mod demand;
@@ -51,7 +52,7 @@ use explain::Answer;
 use headroom::{Chosen, Split};
 use hybrid::Depth;
 use limits::{Certificate, Doubt, Limits};
-use recommendation::{BreakEven, CandidateResult, Clairvoyant, Effort, PromiseText, Recommendation, Rejected, Timeline};
+use recommendation::{BreakEven, CandidateResult, Clairvoyant, Effort, PromiseText, Recommendation, Timeline};
 pub use refusal::Error;
 use search::{Evaluator, Found, Judged, Look, PeriodOutcome, Rules, Seeds, Size};
 use std::fmt;
@@ -469,57 +470,6 @@ impl Work<'_> {
         self.effort.simulated += split.simulated;
         self.effort.candidates += split.candidates;
         split
-    }
-
-    /// The dearest candidate that is cheaper than the chosen one, on the periods that certified it. Costs are compared on common periods.
-    fn next_cheaper(&mut self, found: &Found, chosen: &Judged) -> Option<Rejected> {
-        let reference = found.looked.get(&chosen.size);
-        let saving = |periods: &[PeriodOutcome]| {
-            let own = reference.map_or(&chosen.periods[..], Vec::as_slice);
-            let common = own.len().min(periods.len());
-            search::mean_cost(&own[..common]) - search::mean_cost(&periods[..common])
-        };
-        let size = found
-            .looked
-            .iter()
-            .filter(|(size, periods)| **size != chosen.size && saving(periods) > 1e-9)
-            .min_by(|a, b| saving(a.1).total_cmp(&saving(b.1)).then(a.0.cmp(b.0)))
-            .map(|(size, _)| *size)?;
-        let rules = self.survey.rules;
-        let periods = self.simulate(size, chosen.round, chosen.bar);
-        let result = result(&self.survey.rules, size, &periods, chosen.bar);
-        let reason = explain::why_fails(&rules, self.world.plan, &periods);
-        Some(Rejected { rule: "next cheaper".to_owned(), result, reason })
-    }
-
-    /// Rules of thumb, judged like the chosen size, on the same periods.
-    fn thumbs(&mut self, chosen: Option<&Judged>, found: &Found, to: &mut Recommendation, progress: &mut dyn FnMut(PlanProgress)) {
-        let rules = self.survey.rules;
-        let round = chosen.map_or(0, |c| c.round);
-        let Some(bar) = chosen.map(|c| c.bar).or_else(|| rules.bars().first().copied()) else { return };
-        let thumbs = naive::rules(&self.survey.demand, self.world.plan.chunk.size.0);
-        for thumb in thumbs.into_iter().chain(naive::cheapest_that_passed(&rules, &found.looked)) {
-            progress(PlanProgress { stage: Stage::Compare, size: Some(thumb.size), candidates: self.candidates });
-            let size = thumb.size;
-            let known = chosen.filter(|c| c.size == size).map(|c| c.periods.clone());
-            let outcomes = known.unwrap_or_else(|| self.simulate(size, round, bar));
-            let result = result(&self.survey.rules, size, &outcomes, bar);
-            let reason = self.thumb_reason(&result, &outcomes, to.chosen.as_ref());
-            to.naive.push(Rejected { rule: thumb.rule.to_owned(), result, reason });
-        }
-    }
-
-    fn thumb_reason(&self, result: &CandidateResult, outcomes: &[PeriodOutcome], chosen: Option<&CandidateResult>) -> String {
-        if !result.keeps_promise {
-            return explain::why_fails(&self.survey.rules, self.world.plan, outcomes);
-        }
-        let more = result.cost_per_hour - chosen.map_or(0.0, |c| c.cost_per_hour);
-        let currency = &self.tariff.currency;
-        match chosen {
-            Some(c) if (c.min_chunks, c.max_chunks) == (result.min_chunks, result.max_chunks) => "the same size".to_owned(),
-            Some(_) if more >= 0.0 => format!("it keeps the promise too, for {more:.2} {currency} an hour more"),
-            _ => "it keeps the promise on these periods, and was not certified".to_owned(),
-        }
     }
 
     /// Every size looked at, cheapest first: judged ones by their fresh periods, the others by those of the search.

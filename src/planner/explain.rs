@@ -163,12 +163,15 @@ pub fn why_fails(rules: &Rules, plan: &Plan, periods: &[PeriodOutcome]) -> Strin
             format!("only {kept} of {seen} simulated {noun} have {promised} of their requests good, too few to promise {}", percent(rules.periods))
         }
     };
-    let misses = misses(failed.iter().copied());
+    // Estimates are cut where the verdict was clear: how many requests are missed is told by the periods in which it is known, if there are any.
+    let known: Vec<&PeriodOutcome> = failed.iter().copied().filter(|p| p.is_exact).collect();
+    let told = if known.is_empty() { failed.clone() } else { known };
+    let misses = misses(told.iter().copied());
     let mut text = head;
     if let Some((share, class)) = dominant(&misses) {
         text = format!("{text}; in {} {} of the requests {class}", if failed.len() == seen { "them" } else { "the others" }, percent(share));
     }
-    if let Some(when) = when(plan, failed.iter().copied()) {
+    if let Some(when) = when(plan, told.iter().copied()) {
         text = format!("{text}, {when}");
     }
     text
@@ -205,7 +208,7 @@ pub fn sentence(answer: &Answer<'_>) -> String {
     );
     let why = match answer.cheaper {
         Some((cheaper, reason)) => format!("because at {} {reason}", size(cheaper)),
-        None => "because this is the smallest size and it keeps the promise".to_owned(),
+        None => "because this is the smallest size there is, and it keeps the promise".to_owned(),
     };
     format!("{head}, {why}{}", over(answer))
 }
