@@ -1,6 +1,7 @@
-//! Bytes in, events out: request bodies, server-sent events, answers, timelines, failure classes. No socket anywhere.
+//! Bytes in, events out: request bodies, the wire of a control plane, server-sent events, answers, timelines, failure classes. No socket anywhere.
 
 pub mod answer;
+pub mod databricks;
 pub mod failure;
 pub mod openai;
 pub mod sse;
