@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod control;
+pub mod databricks;
 pub mod http;
 pub mod origin;
 pub mod tls;

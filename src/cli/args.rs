@@ -1,8 +1,10 @@
 //! The command line as clap types; no defaults logic, no I/O.
 
+pub mod endpoint;
 mod gate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use endpoint::EndpointArgs;
 pub use gate::{
     Annotations, GateAcceptArgs, GateArgs, GateCalibrateArgs, GateFilesArgs, GateHistoryArgs, GateLoadArgs, GateMode, GateOptions, GateSidesArgs,
     OnInconclusive, OnMissingBaseline,
@@ -33,7 +35,8 @@ Replays token-length distributions against an endpoint, measures tokens per seco
 minimum and maximum provisioned throughput in chunks, including the head-room that slow autoscaling makes necessary.
 
 Exit codes: 0 good; 2 usage or scenario; 10 regression (gate); 11 objective not met, no size keeps the promise, or a promise broken; 12 inconclusive;
-13 invalid run; 14 baseline missing or not comparable (gate); 15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken; 21 results cannot be written; 130 Ctrl-C; 143 SIGTERM.";
+13 invalid run; 14 baseline missing or not comparable (gate); 15 refused for safety or budget; 20 endpoint unreachable or refusing, or a port taken;
+21 results cannot be written; 22 control plane refuses, or a deployment fails or takes too long; 130 Ctrl-C; 143 SIGTERM.";
 
 /// How to write results on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,9 +104,12 @@ pub enum Command {
     Serve(ServeArgs),
     /// Measures what load this host can make, and says whether a scenario fits.
     Doctor(DoctorArgs),
-    /// Reads the Databricks control plane.
-    #[command(subcommand)]
-    Endpoint(EndpointCommand),
+    /// The Databricks control plane: what a chunk of a model is; creates, resizes, watches and deletes endpoints.
+    ///
+    /// The workspace and who asks follow Databricks' unified rules: --url and --token-env, else DATABRICKS_HOST with DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and
+    /// DATABRICKS_CLIENT_SECRET, else a profile of ~/.databrickscfg. Ends with 0 when done, 2 for a request that would be refused, 15 when it was not confirmed, 20 when nobody answers
+    /// or lets us in, 22 when the control plane refuses, a model is not eligible, or a deployment fails or takes too long.
+    Endpoint(EndpointArgs),
     /// Writes the reports of a run folder again; recovers a run that was cut.
     Report(ReportArgs),
     /// Prints the JSON Schema of scenarios (or of run.json, sweep.json, plan.json, result.json of a gate).
@@ -416,29 +422,6 @@ pub struct DoctorArgs {
     /// Worker threads, 1 to 256 [default: as in `run`].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
-}
-
-/// `endpoint`.
-#[derive(Debug, Subcommand)]
-pub enum EndpointCommand {
-    /// What one chunk of a model is: get-model-optimization-info.
-    Info(EndpointInfoArgs),
-}
-
-/// `endpoint info`.
-#[derive(Debug, Args)]
-pub struct EndpointInfoArgs {
-    /// Model in Unity Catalog: catalog.schema.model.
-    pub model: String,
-    /// Its version.
-    #[arg(long = "model-version", default_value = "1")]
-    pub version: String,
-    /// Workspace URL [default: DATABRICKS_HOST].
-    #[arg(long)]
-    pub url: Option<String>,
-    /// Name of the environment variable that holds the token.
-    #[arg(long, default_value = "DATABRICKS_TOKEN", value_name = "NAME")]
-    pub token_env: String,
 }
 
 /// `report`.

@@ -7,11 +7,12 @@ use super::model::{self, Measured, Model};
 use super::plan::{self, Extras};
 use super::printer::Printer;
 use super::signals::Signals;
-use super::{embedded, results, scenario, sweep, verify};
+use super::{embedded, endpoint as control_plane, results, scenario, sweep, verify};
 use crate::base::clock::Clock;
 use crate::base::rng::Seed;
 use crate::base::units::TokenRate;
-use crate::client::control;
+use crate::client::databricks::auth::Login;
+use crate::client::databricks::{Way, Workspace};
 use crate::planner::recommendation::Recommendation;
 use crate::report::terminal;
 use crate::scenario::experiment::Experiment;
@@ -81,15 +82,11 @@ fn ask_chunk_size(experiment: &mut Experiment, printer: Printer) -> Result<(), F
     let Some(plan) = experiment.scenario.plan.as_mut() else {
         return Err(Failure::new(Exit::Usage, "scenarios/demo.toml: there is no [plan]"));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
-    let info = runtime
-        .block_on(control::chunk_size(&endpoint.url(), &plan.entity.name, &plan.entity.version, None))
-        .map_err(|e| Failure::from_error(Exit::Unreachable, &e))?;
+    let workspace = Workspace::new(Login::without_token(&endpoint.url()), &Way::default()).map_err(|e| control_plane::failure(&e))?;
+    let version = plan.entity.version.parse().unwrap_or(1);
+    let info = control_plane::block_on(workspace.optimization_info(&plan.entity.name, version))?;
     if let Some(size) = info.throughput_chunk_size {
-        plan.chunk.size = TokenRate(size);
+        plan.chunk.size = TokenRate(size as f64);
         plan.chunk.source = Provenance::Documented;
         printer.talk(&format!("    one chunk is {size} tokens per second (throughput_chunk_size)"));
     }

@@ -1,60 +1,100 @@
-//! `endpoint info`: what one chunk of a model is, by the control plane.
+//! `endpoint`: the Databricks control plane from the command line.
 
-use super::args::{EndpointCommand, EndpointInfoArgs, Format};
+mod apply;
+mod confirm;
+mod gateway;
+mod info;
+mod profile;
+mod show;
+mod size;
+mod wait;
+
+use super::args::Format;
+use super::args::endpoint::{DeleteArgs, EndpointArgs, EndpointCommand, WorkspaceArgs};
 use super::exit::{Exit, Failure, Outcome};
-use super::guard;
 use super::printer::Printer;
-use crate::client::{auth, control};
-use crate::scenario::target::Auth;
-use std::path::Path;
+use crate::client::auth::Secret;
+use crate::client::databricks::auth::{self, Given};
+use crate::client::databricks::error::{Class, Error};
+use crate::client::databricks::{Way, Workspace};
+use std::future::Future;
 
-/// Asks the control plane.
-pub(crate) fn run(command: &EndpointCommand, printer: Printer) -> Outcome {
-    let EndpointCommand::Info(args) = command;
-    let url = match args.url.clone().or_else(|| std::env::var("DATABRICKS_HOST").ok()) {
-        Some(url) if url.contains("://") => url,
-        Some(host) => format!("https://{host}"),
-        None => {
-            return Err(Failure::new(Exit::Usage, "no workspace: neither --url nor DATABRICKS_HOST is set")
-                .with_hint("for example --url https://my-workspace.cloud.databricks.com"));
-        }
-    };
-    guard::host_of(&url)?;
-    info(args, &url, printer)
+/// Does what the command says.
+pub(crate) fn run(args: &EndpointArgs, printer: Printer) -> Outcome {
+    match &args.command {
+        EndpointCommand::Info(info) => info::run(&args.workspace, info, printer),
+        EndpointCommand::Create(create) => apply::create(&args.workspace, create, printer),
+        EndpointCommand::Resize(resize) => apply::resize(&args.workspace, resize, printer),
+        EndpointCommand::Status(status) => show::status(&args.workspace, &status.name, printer),
+        EndpointCommand::Wait(wait) => wait::run(&args.workspace, wait, printer),
+        EndpointCommand::Delete(delete) => self::delete(&args.workspace, delete, printer),
+        EndpointCommand::List => show::list(&args.workspace, printer),
+    }
 }
 
-fn info(args: &EndpointInfoArgs, url: &str, printer: Printer) -> Outcome {
-    // A loopback emulation asks for no token; a workspace refuses without one, and says so itself.
-    let token = match std::env::var(&args.token_env) {
-        Ok(_) => auth::bearer(&Auth::BearerEnv(args.token_env.clone()), Path::new("."), |name| std::env::var(name).ok())
-            .map_err(|e| Failure::from_error(Exit::Usage, &e))?,
-        Err(_) => None,
+/// The workspace that arguments, environment and profile name.
+pub(crate) fn workspace(args: &WorkspaceArgs) -> Result<Workspace, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let token = match &args.token_env {
+        None => None,
+        Some(variable) => match env(variable).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) {
+            Some(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Some(Secret::new(token)),
+            Some(_) => {
+                return Err(Failure::new(Exit::Usage, format!("--token-env {variable}: the variable does not hold a token"))
+                    .with_hint("it must hold the token alone, without `Bearer`"));
+            }
+            None => {
+                return Err(
+                    Failure::new(Exit::Usage, format!("--token-env {variable}: the variable is not set")).with_hint(format!("export {variable}=..."))
+                );
+            }
+        },
     };
+    let given = Given { host: args.url.clone(), profile: args.profile.clone(), config_file: None, token };
+    let login = auth::resolve(&given, &env).map_err(|e| failure(&Error::Login(e)))?;
+    Workspace::new(login, &Way { ca: args.ca.clone(), proxy: args.proxy.clone() }).map_err(|e| failure(&e))
+}
+
+/// Runs `work` to its end on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Exit::Unreachable, format!("cannot start a runtime: {e}")))?;
-    let found = runtime
-        .block_on(control::chunk_size(url, &args.model, &args.version, token.as_ref()))
-        .map_err(|e| Failure::from_error(Exit::Unreachable, &e))?;
-    if printer.format == Format::Json {
-        printer.data(&format!("{:#}", serde_json::json!(found)));
-    } else {
-        let chunk = match (found.throughput_chunk_size, found.model_unit_chunk_size) {
-            (Some(size), _) => format!("one chunk is {size} tokens per second (throughput_chunk_size)"),
-            (None, Some(units)) => format!("sold in model units, {units} at a time (model_unit_chunk_size)"),
-            (None, None) => "no chunk size in the answer".to_owned(),
-        };
-        let kind = found.model_type.as_deref().unwrap_or("type not told");
-        printer.data(&format!(
-            "{} version {}: {}, {kind}; {chunk}",
-            args.model,
-            args.version,
-            if found.optimizable { "optimizable" } else { "NOT optimizable" }
-        ));
-        if let Some(message) = &found.message {
-            printer.data(&format!("the control plane says: {message}"));
-        }
+    runtime.block_on(work).map_err(|e| failure(&e))
+}
+
+/// How a command ends with this error: who is not let in has not reached the control plane, whoever is refused has.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let exit = match error {
+        Error::Login(_) => Exit::Usage,
+        Error::Call(_) | Error::Token(_) => Exit::Unreachable,
+        Error::Refused(refused) => match refused.class {
+            Class::Unauthenticated | Class::Forbidden | Class::NotTheApi | Class::Server | Class::TimedOut => Exit::Unreachable,
+            _ => Exit::NotDeployed,
+        },
+        Error::NoReadyVersion { .. } => Exit::NotDeployed,
+    };
+    let text = error.to_string();
+    let (message, hint) = text.rsplit_once("\nhint: ").map_or((text.as_str(), None), |(message, hint)| (message, Some(hint)));
+    let failure = Failure::new(exit, message);
+    hint.map_or_else(|| Failure::new(exit, message), |hint| failure.with_hint(hint))
+}
+
+fn delete(args: &WorkspaceArgs, delete: &DeleteArgs, printer: Printer) -> Outcome {
+    let workspace = workspace(args)?;
+    let request = confirm::Request { method: "DELETE", path: crate::protocol::databricks::path::endpoint(&delete.name), body: None };
+    if delete.dry_run {
+        request.print(workspace.host(), printer);
+        return Ok(Exit::Good);
     }
-    if found.optimizable { Ok(Exit::Good) } else { Ok(Exit::Usage) }
+    let endpoint = block_on(workspace.endpoint(&delete.name))?;
+    printer.talk(&show::endpoint(&endpoint));
+    confirm::ask(&format!("delete endpoint {} on {}?", delete.name, workspace.host()), delete.yes)?;
+    block_on(workspace.delete(&delete.name))?;
+    match printer.format {
+        Format::Json => printer.data(&format!("{:#}", serde_json::json!({ "deleted": delete.name }))),
+        Format::Text | Format::Md => printer.data(&format!("deleted {}", delete.name)),
+    }
+    Ok(Exit::Good)
 }

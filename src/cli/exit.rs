@@ -25,6 +25,8 @@ pub enum Exit {
     Unreachable,
     /// Results could not be written (disk full, permission).
     Unwritable,
+    /// The control plane refused, a model is not eligible, or a deployment failed or took too long.
+    NotDeployed,
     /// Stopped by Ctrl-C; everything recorded was written.
     Interrupted,
     /// Stopped by SIGTERM; everything recorded was written.
@@ -33,7 +35,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every code with its meaning, for the documentation.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::Good, "done; every objective met"),
         (Self::Usage, "wrong usage, or faults in a scenario or trace"),
         (Self::Regression, "regression: worse than a margin of the gate allows"),
@@ -44,6 +46,7 @@ impl Exit {
         (Self::Refused, "refused for safety or budget"),
         (Self::Unreachable, "the endpoint cannot be reached"),
         (Self::Unwritable, "results cannot be written (disk full, permission)"),
+        (Self::NotDeployed, "the control plane refuses, a model is not eligible, or a deployment fails or takes too long"),
         (Self::Interrupted, "stopped by Ctrl-C; what was recorded was written"),
         (Self::Terminated, "stopped by SIGTERM; what was recorded was written"),
     ];
@@ -62,6 +65,7 @@ impl Exit {
             Self::Refused => 15,
             Self::Unreachable => 20,
             Self::Unwritable => 21,
+            Self::NotDeployed => 22,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -125,6 +129,6 @@ mod tests {
     #[test]
     fn codes_are_as_documented_and_distinct() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 2, 10, 11, 12, 13, 14, 15, 20, 21, 130, 143]);
+        assert_eq!(codes, [0, 2, 10, 11, 12, 13, 14, 15, 20, 21, 22, 130, 143]);
     }
 }

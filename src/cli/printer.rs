@@ -59,6 +59,12 @@ impl Printer {
         }
     }
 
+    /// A question, to stderr, also when quiet: the answer is read from the terminal after it.
+    pub(crate) fn prompt(question: &str) {
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "{question}").and_then(|()| err.flush());
+    }
+
     /// Text of an error that was drawn elsewhere, to stderr, always.
     pub(crate) fn error_text(self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -57,6 +57,14 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// This machine by its literal address, or by the one name that must mean it (RFC 6761).
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<core::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
 fn without_credentials(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),

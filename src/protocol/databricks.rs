@@ -3,6 +3,7 @@
 //! Members that are not known are ignored or kept, an absent number is 0, a number may come as a text. What is written always says the minimum, also when it is 0: an endpoint
 //! without one starts cold, and nobody should have to guess whether that was meant.
 
+pub mod check;
 pub mod endpoint;
 pub mod entity;
 pub mod gateway;

@@ -42,7 +42,10 @@ fn sample(line: &str) -> Option<Sample> {
     }
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':')))?;
     let (name, rest) = line.split_at(end);
-    let (labels, rest) = if rest.starts_with('{') { labels(&rest[1..])? } else { (Vec::new(), rest) };
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(inside) => labels(inside)?,
+        None => (Vec::new(), rest),
+    };
     let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
     (!name.is_empty()).then(|| Sample { name: name.to_owned(), labels, value })
 }
