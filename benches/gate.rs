@@ -26,13 +26,16 @@ const LOADS: [f64; 3] = [0.5, 0.7, 0.85];
 /// Standard deviations of a run's own speed.
 const NOISES: [f64; 3] = [0.005, 0.02, 0.05];
 
+/// An experiment by name, given gates and threads.
+type Part = (&'static str, fn(u32, u32));
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)?.parse::<u32>().ok());
     let (gates, threads) = (option("--gates").unwrap_or(20), option("--threads").unwrap_or(2));
     let wants =
         |name: &str| args.iter().any(|a| a == name) || !args.iter().any(|a| ["aa", "ab", "drift", "contaminated", "rules"].contains(&a.as_str()));
-    let parts: [(&str, fn(u32, u32)); 5] = [("aa", aa), ("ab", ab), ("drift", drift), ("contaminated", contaminated), ("rules", others)];
+    let parts: [Part; 5] = [("aa", aa), ("ab", ab), ("drift", drift), ("contaminated", contaminated), ("rules", others)];
     for (name, part) in parts {
         if wants(name) {
             let begun = Instant::now();
@@ -180,13 +183,13 @@ fn contaminated(gates: u32, threads: u32) {
 
 /// Other tools' rules on the same runs.
 fn others(gates: u32, threads: u32) {
-    println!("Other rules on the same runs: {gates} gates a column; share of alarms in percent. Change: TPOT +20 %.\n");
+    println!("Other rules on the same runs: {gates} gates a column; share of alarms in percent.\n");
     let rules = Rules::default();
     let mut columns = Vec::new();
     for load in [0.5, 0.7] {
         let world = World::at(load);
         let long = rules::long_run(&world);
-        for (change, what) in [(Change::None, "same"), (Change::Tpot(0.20), "+20 %")] {
+        for (change, what) in [(Change::None, "same"), (Change::Tpot(0.10), "TPOT +10 %"), (Change::Tpot(0.20), "TPOT +20 %")] {
             let cell = Cell { change, disturbance: noisy(0.02), key: 4_000 + columns.len() as u64 };
             let next = AtomicU32::new(0);
             let work = || {

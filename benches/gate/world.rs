@@ -84,7 +84,7 @@ impl World {
         let mut world = Self { spec, rate: 1e6, ttft_ms: 1e9, tpot_ms: 1e9 };
         let jobs = world.jobs(Seed(1), 20_000);
         let mut last = 0;
-        bulk::run(jobs.iter().copied(), &mut world.endpoint(&world.spec, Seed(1)), patience(), None, &mut |e| {
+        bulk::run(jobs.iter().copied(), &mut Endpoint::new(&world.spec, Seed(1), Detail::Requests), patience(), None, &mut |e| {
             last = last.max(e.last);
             true
         });
@@ -119,10 +119,6 @@ impl World {
         (0..n).map(|_| one()).collect()
     }
 
-    fn endpoint(&self, spec: &EndpointSpec, seed: Seed) -> Endpoint {
-        Endpoint::new(spec, seed, Detail::Requests)
-    }
-
     /// One run: the workload of `workload`, a step law that takes `slower` times as long, an endpoint whose own noise comes from `noise`.
     pub(crate) fn run(&self, workload: Seed, change: Change, slower: f64, noise: Seed) -> Measured {
         let jobs = self.jobs(workload, WARMUP + WINDOW);
@@ -155,7 +151,7 @@ impl World {
             }
             true
         };
-        bulk::run(jobs.iter().copied(), &mut self.endpoint(&spec, noise), patience(), None, &mut ended);
+        bulk::run(jobs.iter().copied(), &mut Endpoint::new(&spec, noise, Detail::Requests), patience(), None, &mut ended);
         let mut run = Run { name: String::new(), seed: workload.0, valid: true, due: WINDOW as u64, ok, ..Run::default() };
         let share = |n: u64| n as f64 / WINDOW as f64;
         for (metric, values) in [(Metric::TtftP50, &ttft), (Metric::TtftP95, &ttft), (Metric::TpotP50, &tpot), (Metric::E2eP95, &e2e)] {

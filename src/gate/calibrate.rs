@@ -172,7 +172,7 @@ mod tests {
         let needed = noise.pairs_to_pass.unwrap();
         assert!((8..20).contains(&needed), "{needed} {noise:?}");
         let rules = Rules { looks: vec![needed], ..rules };
-        let passed = (100..200).filter(|&seed| super::super::paired::look(&rules, &pairs(seed, needed, 0.0, 0.03)).verdict == Verdict::Pass).count();
-        assert!(passed >= 80, "{passed} of 100 with {needed} pairs");
+        let passed = (100..160).filter(|&seed| super::super::paired::look(&rules, &pairs(seed, needed, 0.0, 0.03)).verdict == Verdict::Pass).count();
+        assert!(passed >= 48, "{passed} of 60 with {needed} pairs");
     }
 }

@@ -135,10 +135,11 @@ mod tests {
     #[test]
     fn history_keeps_its_error_rate_and_finds_a_large_change() {
         let rules = Rules::default();
-        let verdicts = |d: f64| (0..100).map(|s| judge(&rules, &baseline(12, 0.01), &head(s, 3, d, 0.01)).verdict).collect::<Vec<_>>();
-        assert!(verdicts(0.0).iter().filter(|v| **v == Verdict::Fail).count() <= 2);
-        assert!(verdicts(0.0).iter().filter(|v| **v == Verdict::Pass).count() >= 95);
-        assert!(verdicts(0.15).iter().filter(|v| **v == Verdict::Fail).count() >= 95);
+        let verdicts = |d: f64| (0..60).map(|s| judge(&rules, &baseline(12, 0.01), &head(s, 3, d, 0.01)).verdict).collect::<Vec<_>>();
+        let (same, worse) = (verdicts(0.0), verdicts(0.15));
+        assert!(same.iter().filter(|v| **v == Verdict::Fail).count() <= 1);
+        assert!(same.iter().filter(|v| **v == Verdict::Pass).count() >= 56);
+        assert!(worse.iter().filter(|v| **v == Verdict::Fail).count() >= 56);
     }
 
     #[test]

@@ -168,9 +168,9 @@ mod tests {
     #[test]
     fn a_promise_at_its_bound_is_seldom_called_either_way() {
         let rules = Rules::default();
-        let verdicts: Vec<Verdict> = (0..400).map(|s| judge(&rules, &runs(s, 8, 0.05, 0.03)).verdict).collect();
+        let verdicts: Vec<Verdict> = (0..300).map(|s| judge(&rules, &runs(s, 8, 0.05, 0.03)).verdict).collect();
         let count = |v: Verdict| verdicts.iter().filter(|x| **x == v).count();
-        assert!(count(Verdict::Pass) <= 10 && count(Verdict::Fail) <= 10, "{} {}", count(Verdict::Pass), count(Verdict::Fail));
+        assert!(count(Verdict::Pass) <= 8 && count(Verdict::Fail) <= 8, "{} {}", count(Verdict::Pass), count(Verdict::Fail));
         assert_eq!(judge(&rules, &runs(1, 8, 0.02, 0.02)).verdict, Verdict::Pass);
         assert_eq!(judge(&rules, &runs(1, 8, 0.09, 0.02)).verdict, Verdict::Fail);
     }

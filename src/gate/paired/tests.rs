@@ -33,10 +33,10 @@ fn row(report: &Report, metric: Metric) -> &Row {
 #[test]
 fn an_unchanged_system_rarely_fails() {
     let rules = Rules::default();
-    for (sd, passes) in [(0.005, 147), (0.02, 110)] {
-        let verdicts: Vec<Verdict> = (0..150).map(|seed| gate(&rules, &pairs(seed, 10, 0.0, sd)).verdict).collect();
+    for (sd, passes) in [(0.005, 68), (0.02, 50)] {
+        let verdicts: Vec<Verdict> = (0..70).map(|seed| gate(&rules, &pairs(seed, 10, 0.0, sd)).verdict).collect();
         let count = |v: Verdict| verdicts.iter().filter(|&&x| x == v).count();
-        assert!(count(Verdict::Fail) <= 2, "sd {sd}: {}", count(Verdict::Fail));
+        assert!(count(Verdict::Fail) <= 1, "sd {sd}: {}", count(Verdict::Fail));
         assert!(count(Verdict::Pass) >= passes, "sd {sd}: {}", count(Verdict::Pass));
     }
 }
@@ -45,11 +45,12 @@ fn an_unchanged_system_rarely_fails() {
 #[test]
 fn a_change_is_found_and_the_margin_does_not_pass() {
     let rules = only(Metric::TpotP50);
-    let verdicts = |d: f64| (1_000..1_300).map(|seed| gate(&rules, &pairs(seed, 10, d, 0.014)).verdict).collect::<Vec<_>>();
+    let verdicts = |d: f64| (1_000..1_120).map(|seed| gate(&rules, &pairs(seed, 10, d, 0.014)).verdict).collect::<Vec<_>>();
     let found = verdicts(0.10_f64.ln_1p()).iter().filter(|v| **v == Verdict::Fail).count();
-    assert!(found >= 285, "{found} of 300");
+    assert!(found >= 114, "{found} of 120");
     let passed = verdicts(0.05_f64.ln_1p()).iter().filter(|v| **v == Verdict::Pass).count();
-    assert!(passed <= 15, "{passed} of 300");
+    // 5 % and two standard deviations of 120 draws.
+    assert!(passed <= 11, "{passed} of 120");
 }
 
 /// forall pairs: what comes after the deciding look changes nothing
@@ -282,5 +283,5 @@ fn survivors_are_counted_over_a_side() {
     assert_eq!(of([15, 1, 0, 2]).rows.iter().filter(|r| r.verdict == MetricVerdict::Invalid).count(), 0);
     let many = of([15, 12, 10, 14]);
     assert_eq!(row(&many, Metric::TpotP50).verdict, MetricVerdict::Invalid);
-    assert!(row(&many, Metric::TpotP50).reason.contains("98.73%"), "{}", row(&many, Metric::TpotP50).reason);
+    assert!(row(&many, Metric::TpotP50).reason.contains("98.7"), "{}", row(&many, Metric::TpotP50).reason);
 }
