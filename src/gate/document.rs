@@ -160,6 +160,8 @@ pub struct Row {
     pub low: Option<f64>,
     /// Upper end of its interval.
     pub high: Option<f64>,
+    /// The upper bound of `estimate` that a PASS is judged by: one-sided, at `alpha_pass` over the number of looks.
+    pub pass_high: Option<f64>,
     /// The margin as the user gave it.
     pub margin: f64,
     /// The margin on the scale of comparison, or the floor where that is wider: `ln(1 + margin)` for ratios of which less is better, `-ln(1 - margin)` for

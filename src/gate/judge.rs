@@ -94,6 +94,7 @@ fn missing(term: &Term, why: &str) -> Row {
         estimate: None,
         low: None,
         high: None,
+        pass_high: None,
         margin: term.margin,
         margin_d: margin_d(term, None),
         floor: term.floor,
@@ -128,6 +129,7 @@ fn row(rules: &Rules, level: Level, case: &Case, e: &Evidence, p_holm: Option<f6
         estimate: Some(e.estimate),
         low: Some(low),
         high: Some(high),
+        pass_high: Some(e.high(level.pass)),
         margin_d: margin,
         worsening: Some(worsening(m, e.base, e.head)),
         p_worse: Some(p),
@@ -139,28 +141,29 @@ fn row(rules: &Rules, level: Level, case: &Case, e: &Evidence, p_holm: Option<f6
         outliers: outliers(&e.d).into_iter().map(|i| e.rounds[i]).collect(),
         ..missing(term, "")
     };
-    let decided = decide(level, e, &row);
+    let decided = decide(level, &row);
     let (verdict, disagrees) = cross_check(rules, decided, &row);
     if let Some(r) = &mut row.robustness {
         r.disagrees = disagrees;
     }
     row.verdict = if term.role == Role::Informational { MetricVerdict::Informational } else { verdict };
-    row.reason = words::of_row(&row, e.high(level.pass));
+    row.reason = words::of_row(&row);
     row
 }
 
 /// The verdict by Student's t alone.
-fn decide(level: Level, e: &Evidence, row: &Row) -> MetricVerdict {
-    let is_beyond = e.estimate >= row.margin_d;
+fn decide(level: Level, row: &Row) -> MetricVerdict {
+    let (Some(estimate), Some(high)) = (row.estimate, row.pass_high) else { return MetricVerdict::Invalid };
+    let is_beyond = estimate >= row.margin_d;
     let p_fail = row.p_worse_holm.or(row.p_worse).unwrap_or(1.0);
     if is_beyond && p_fail <= level.fail {
         return MetricVerdict::Fail;
     }
     // A bound at the margin is not below it; NaN is not either.
-    if e.high(level.pass) < row.margin_d {
+    if high < row.margin_d {
         return match (row.p_better, row.p_worse) {
-            (Some(better), _) if better <= level.fail && e.estimate < 0.0 => MetricVerdict::Improved,
-            (_, Some(worse)) if worse <= level.fail && e.estimate > 0.0 => MetricVerdict::WorseWithinTolerance,
+            (Some(better), _) if better <= level.fail && estimate < 0.0 => MetricVerdict::Improved,
+            (_, Some(worse)) if worse <= level.fail && estimate > 0.0 => MetricVerdict::WorseWithinTolerance,
             _ => MetricVerdict::Pass,
         };
     }

@@ -154,7 +154,7 @@ fn closeness(row: &Row) -> f64 {
     if row.verdict == MetricVerdict::Pass && row.estimate == Some(0.0) {
         return f64::NEG_INFINITY;
     }
-    let value = if row.verdict == MetricVerdict::Fail { row.estimate } else { row.high };
+    let value = if row.verdict == MetricVerdict::Fail { row.estimate } else { row.pass_high };
     value.unwrap_or(f64::INFINITY) / row.margin_d
 }
 
@@ -178,7 +178,7 @@ fn would_change(report: &Report, level: Level) -> Vec<String> {
         }
         MetricVerdict::Invalid => Some(format!("{}: longer runs or fewer errors, so that every run has it; or another role for it", row.metric)),
         MetricVerdict::Pass | MetricVerdict::Improved | MetricVerdict::WorseWithinTolerance if report.verdict == Verdict::Pass => row
-            .high
+            .pass_high
             .filter(|high| *high > 0.0)
             .map(|high| format!("{}: a margin below {} would not pass with these runs", row.metric, words::amount(row.metric, high))),
         _ => None,

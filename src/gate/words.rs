@@ -49,9 +49,9 @@ pub(super) fn margin(row: &Row) -> String {
     }
 }
 
-/// Why a row stands as it does. `high`: its upper bound for PASS.
-pub(super) fn of_row(row: &Row, high: f64) -> String {
-    let (Some(estimate), Some(base), Some(head)) = (row.estimate, row.base, row.head) else { return row.reason.clone() };
+/// Why a row stands as it does.
+pub(super) fn of_row(row: &Row) -> String {
+    let (Some(estimate), Some(high), Some(base), Some(head)) = (row.estimate, row.pass_high, row.base, row.head) else { return row.reason.clone() };
     let m = row.metric;
     let seen = match (base, head) {
         // Shares of nothing: no errors, or everything good.
