@@ -14,7 +14,7 @@ const GATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/gate.toml");
 const SHORT: [&str; 8] = [
     "load.arrivals={constant={rate=\"40/s\"}}",
     "load.warmup=100ms",
-    "load.measure=1s",
+    "load.measure=700ms",
     "gate.min_requests=20",
     "gate.redo=10",
     "gate.pause=50ms",

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use endpoint::EndpointArgs;
 pub use gate::{
     Annotations, GateAcceptArgs, GateArgs, GateCalibrateArgs, GateFilesArgs, GateHistoryArgs, GateLoadArgs, GateMode, GateOptions, GateSidesArgs,
-    OnInconclusive, OnMissingBaseline,
+    GateSloArgs, GateTrendArgs, OnInconclusive, OnMissingBaseline,
 };
 use std::path::PathBuf;
 

@@ -9,6 +9,8 @@ mod paired;
 mod rules;
 mod runs;
 mod side;
+mod slo;
+mod trend;
 
 use super::args::{Annotations, Format, GateArgs, GateMode, GateOptions, OnInconclusive};
 use super::exit::{Exit, Failure, Outcome};
@@ -33,6 +35,8 @@ pub(crate) fn run(args: &GateArgs, printer: Printer) -> Outcome {
         (None, None) => Err(Failure::new(Exit::Usage, "gate: expected a scenario, or one of its modes").with_hint("plimsoll gate --help shows both")),
         (Some(GateMode::Files(mode)), _) => files::run(mode, &args.options, printer),
         (Some(GateMode::History(mode)), _) => history::run(mode, &args.options, printer),
+        (Some(GateMode::Slo(mode)), _) => slo::run(mode, &args.options, printer),
+        (Some(GateMode::Trend(mode)), _) => trend::run(mode, &args.options, printer),
         (Some(GateMode::Calibrate(mode)), _) => calibrate::run(mode, &args.options, printer),
         (Some(GateMode::Accept(mode)), _) => accept::run(mode, printer),
     }
@@ -41,6 +45,10 @@ pub(crate) fn run(args: &GateArgs, printer: Printer) -> Outcome {
 /// Writes everything into the folder, prints, annotates; gives the exit code.
 fn tell(folder: &std::path::Path, found: &Found, options: &GateOptions, printer: Printer) -> Outcome {
     artifacts::write(folder, found)?;
+    if let Some(copy) = &options.copy_to {
+        super::files::make_folder(copy)?;
+        artifacts::write(copy, found)?;
+    }
     let report = &found.report;
     match printer.format {
         Format::Text => printer.data(&render::terminal::gate(report, printer.paint())),

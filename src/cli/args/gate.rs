@@ -27,7 +27,7 @@ const AFTER: &str = "Examples:
   plimsoll gate files --base reports/chat/20260101T00* --head reports/chat/20260102T00*
   plimsoll gate history --baseline baselines/chat.json --head reports/chat/20260102T00*
 
-Exit codes: 0 PASS; 10 FAIL; 12 INCONCLUSIVE; 13 INVALID; 14 NOT COMPARABLE, or no baseline;
+Exit codes: 0 PASS; 10 FAIL; 11 promise not met (gate slo); 12 INCONCLUSIVE; 13 INVALID; 14 NOT COMPARABLE, or no baseline;
 15 refused; 20 unreachable. With --on-inconclusive warn, INCONCLUSIVE ends with 0.";
 
 /// Ways to come to runs.
@@ -37,6 +37,10 @@ pub enum GateMode {
     Files(GateFilesArgs),
     /// Compares runs of the head with the accepted runs of a baseline file.
     History(GateHistoryArgs),
+    /// Asks whether runs with different seeds show that the objectives of the scenario are met.
+    Slo(GateSloArgs),
+    /// Looks for change points in a series of nights, and for drift from a pinned anchor. For nightly jobs, not for pull requests.
+    Trend(GateTrendArgs),
     /// Loads one system against itself and says how much a gate can see there.
     Calibrate(GateCalibrateArgs),
     /// Takes the head of a gate that passed into a baseline file.
@@ -55,6 +59,9 @@ pub struct GateOptions {
     /// Folder for results.
     #[arg(long, default_value = "reports", global = true, value_name = "DIR")]
     pub out: PathBuf,
+    /// Writes result.json, junit.xml, summary.md and the other files of the gate into this folder as well, for CI systems that want fixed paths.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub copy_to: Option<PathBuf>,
 }
 
 /// What INCONCLUSIVE means for the exit code.
@@ -166,6 +173,31 @@ pub enum OnMissingBaseline {
     Fail,
     /// The runs become the baseline, with a warning; nothing was compared.
     Record,
+}
+
+/// `gate slo`.
+#[derive(Debug, Args)]
+pub struct GateSloArgs {
+    /// Run folders of one endpoint with different seeds, 8 or more for a sharp answer.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Takes objectives and `[gate]` from this scenario [default: from the first run].
+    #[arg(long, value_name = "SCENARIO")]
+    pub rules: Option<PathBuf>,
+}
+
+/// `gate trend`.
+#[derive(Debug, Args)]
+pub struct GateTrendArgs {
+    /// Nights in order: each a run folder, or a folder of run folders.
+    #[arg(required = true, value_name = "NIGHT")]
+    pub nights: Vec<PathBuf>,
+    /// Run folders of the pinned anchor: of a release, for example.
+    #[arg(long, num_args = 1.., value_name = "RUN")]
+    pub anchor: Vec<PathBuf>,
+    /// Takes `[gate]` from this scenario [default: from the first run of the last night].
+    #[arg(long, value_name = "SCENARIO")]
+    pub rules: Option<PathBuf>,
 }
 
 /// `gate calibrate`.
