@@ -1,9 +1,12 @@
 //! The screen of a gate.
 
 use super::{Paint, Screen};
-use crate::gate::{Mode, Report};
+use crate::gate::{Mode, Report, Verdict};
 use crate::report::chart::Table;
 use crate::report::gate_content as content;
+
+/// Lines of a list on the screen, at most.
+const LINES: usize = 4;
 
 /// The screen of a gate.
 #[must_use]
@@ -23,11 +26,17 @@ pub fn gate(report: &Report, paint: Paint) -> String {
     section("Drift from the anchor", &content::drifts(report));
     section("Noise", &content::calibration(report));
     section("Facts that differ", &content::differences(report));
-    for (heading, lines) in [("Why", &report.reasons), ("What would change the verdict", &report.would_change)] {
-        if !lines.is_empty() {
-            screen.heading(heading);
-            for line in lines {
-                screen.line(line);
+    // A PASS is said by its first line and its table; the page says the rest.
+    if report.verdict != Verdict::Pass {
+        for (heading, lines) in [("Why", &report.reasons), ("What would change the verdict", &report.would_change)] {
+            if !lines.is_empty() {
+                screen.heading(heading);
+            }
+            for line in lines.iter().take(LINES) {
+                screen.line(&format!("   {line}"));
+            }
+            if lines.len() > LINES {
+                screen.line(&format!("   ({} more in report.html)", lines.len() - LINES));
             }
         }
     }
