@@ -13,7 +13,12 @@ const GATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/gate.toml");
 fn plimsoll(args: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command.env_remove("NO_COLOR").env_remove("GITHUB_ACTIONS").env("USER", "tester").stdin(Stdio::null()).current_dir(folder);
-    command.args(args).arg("--quiet").output().unwrap()
+    if let (Some(kept), ["gate", mode @ ("files" | "history" | "slo" | "trend"), ..]) = (std::env::var_os("PLIMSOLL_REPORT_OUT"), args) {
+        command.args(args).arg("--copy-to").arg(Path::new(&kept).join(mode));
+    } else {
+        command.args(args);
+    }
+    command.arg("--quiet").output().unwrap()
 }
 
 fn assert_code(output: &Output, code: i32) {

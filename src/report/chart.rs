@@ -4,6 +4,7 @@ pub mod axis;
 mod capacity_figure;
 pub mod figures;
 pub mod gate_figures;
+mod gate_levels;
 pub mod ink;
 mod plan_figures;
 mod probe_figure;
@@ -14,6 +15,7 @@ mod sweep_figures;
 
 pub use axis::{Axis, Scale};
 pub use capacity_figure::capacity;
+pub use gate_levels::levels;
 pub use ink::{Ink, Key, Marker, Sample};
 pub use plan_figures::{frontier, timelines};
 pub use probe_figure::probe;

@@ -3,7 +3,7 @@
 use super::part::{self, Head};
 use crate::gate::Report;
 use crate::measure::document::RunDocument;
-use crate::report::chart::{Chart, Table, gate_figures};
+use crate::report::chart::{self, Chart, Table, gate_figures};
 use crate::report::gate_content as content;
 use askama::Template;
 
@@ -85,7 +85,7 @@ fn sections(report: &Report, runs: &GateRuns) -> Vec<Section> {
     let all = [
         ("h-rows", "Base against head", numbers(&content::rows(report), "Base against head") + &drawn(gate_figures::forest(report))),
         ("h-promises", "Promises", sentences(&content::promises(report), "Promises")),
-        ("h-changes", "Changes of level", numbers(&content::changes(report), "Changes of level")),
+        ("h-changes", "Changes of level", numbers(&content::changes(report), "Changes of level") + &drawn(chart::levels(report))),
         ("h-drifts", "Drift from the anchor", numbers(&content::drifts(report), "Drift from the anchor")),
         ("h-calibration", "What a gate can see here", numbers(&content::calibration(report), "What a gate can see here")),
         ("h-rounds", "Round by round", drawn(gate_figures::rounds(report))),
