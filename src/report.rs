@@ -1,6 +1,7 @@
 //! Values to text: HTML, SVG, terminal, Markdown, JUnit, what CI systems read. Writes nothing itself.
 
 pub mod annotation;
+pub mod artifact;
 pub mod capacity_content;
 pub mod chart;
 pub mod fit_content;

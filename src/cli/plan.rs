@@ -130,12 +130,15 @@ pub(crate) struct Extras {
     pub(crate) verification: Option<Verification>,
 }
 
-/// Writes plan.json, model.json, the request bodies, the page and the summary.
+/// Writes plan.json, model.json, the request bodies with what other tools take, the page and the summary.
 pub(crate) fn write(folder: &Path, plan: &Recommendation, model: &Model, extras: &Extras, printer: Printer) -> Result<(), Failure> {
     files::write(&folder.join("plan.json"), &json(plan)?)?;
     files::write(&folder.join("model.json"), &json(&model.document())?)?;
     files::write(&folder.join("create.json"), &json(&plan.create_body)?)?;
     files::write(&folder.join("resize.json"), &json(&plan.resize_body)?)?;
+    for file in render::artifact::all(&plan.create_body, &plan.sentence) {
+        files::write(&folder.join(file.name), file.text.as_bytes())?;
+    }
     files::write(&folder.join("summary.md"), render::markdown::plan(plan).as_bytes())?;
     let rows = model.rows();
     let made = load::now_utc();
