@@ -96,6 +96,9 @@ pub(super) fn resize(at: &WorkspaceArgs, args: &ResizeArgs, printer: Printer) ->
     }
     printer.talk(&format!("resize {name} on {}\n{}", draft.workspace.host(), show::change(&before, &after)));
     draft.tell_cost(Some(&before), &after, printer)?;
+    if after.served_entities.iter().any(|entity| entity.burst_scaling_enabled == Some(true)) && after != before.to_request() {
+        printer.talk("  bursts will be on: whether they were, the server never tells; --no-burst keeps them off");
+    }
     confirm::ask(&format!("resize {name}?"), args.size.yes)?;
     let workspace = &draft.workspace;
     let changed = block_on(async {

@@ -40,7 +40,7 @@ pub(super) fn list(at: &WorkspaceArgs, printer: Printer) -> Outcome {
 }
 
 /// The state in the words of Databricks' own pages.
-fn state(endpoint: &Endpoint) -> String {
+pub(super) fn state(endpoint: &Endpoint) -> String {
     let ready = if endpoint.state.ready == Ready::Ready { "ready" } else { "not ready" };
     match endpoint.state.config_update {
         ConfigUpdate::NotUpdating => ready.to_owned(),
@@ -118,7 +118,7 @@ pub(super) fn capacity(entity: &ServedEntity) -> String {
             };
             format!("{} model units{burst}{zero}", entity.provisioned_model_units.unwrap_or(0))
         }
-        None => "no provisioned throughput".to_owned(),
+        None => "throughput not told".to_owned(),
     }
 }
 

@@ -40,9 +40,9 @@ fn failure(waited: &Waited) -> Failure {
     let took = waited.waited.as_secs_f64();
     let name = &endpoint.name;
     let first = match waited.end {
-        End::TooLate => format!("{name} is not ready after {took:.0} s ({})", show::line(endpoint)),
-        End::Stopped => format!("{name} neither serves nor changes ({})", show::line(endpoint)),
-        End::Failed | End::Ready => format!("{name}: the change failed ({})", show::line(endpoint)),
+        End::TooLate => format!("{name} is not ready after {took:.0} s ({})", show::state(endpoint)),
+        End::Stopped => format!("{name} neither serves nor changes ({})", show::state(endpoint)),
+        End::Failed | End::Ready => format!("{name}: the change failed ({})", show::state(endpoint)),
     };
     let mut said: Vec<String> = Vec::new();
     for entity in endpoint.failed_entities().chain(endpoint.entities()) {
