@@ -19,7 +19,11 @@ use workspace::{Answer, Scripted, answer};
 const MODEL: &str = "system.ai.meta_llama_v3_1_8b_instruct";
 
 fn open(server: &Scripted) -> Workspace {
-    Workspace::new(Login::without_token(&server.url()), &Way::default()).unwrap()
+    open_at(&server.url())
+}
+
+fn open_at(url: &str) -> Workspace {
+    Workspace::new(Login::without_token(url), &Way::default()).unwrap()
 }
 
 fn machine(server: &Scripted) -> Workspace {
@@ -230,3 +234,6 @@ fn only_what_is_safe_is_sent_again() {
 
 #[path = "databricks/commands.rs"]
 mod commands;
+
+#[path = "databricks/emulation.rs"]
+mod emulation;

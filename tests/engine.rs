@@ -66,6 +66,7 @@ fn go_with(experiment: &Experiment, keeper: &mut Memory, workers: u32, live: &Ar
         book: PromptBook::new(vocabulary, prompts, experiment.seed),
         counter: None,
         token: None,
+        login: None,
         workers,
         cores: 2,
         embedded: true,

@@ -221,6 +221,7 @@ fn a_stalled_server_shows_over_sockets_within_two_percent() {
         book: PromptBook::new(Arc::new(Vocabulary::embedded(&prompts.tokenizer).unwrap()), prompts, experiment.seed),
         counter: None,
         token: None,
+        login: None,
         workers: 1,
         cores: 2,
         embedded: true,

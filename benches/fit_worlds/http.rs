@@ -47,6 +47,7 @@ impl Served {
             book: PromptBook::new(Arc::clone(&self.vocabulary), &experiment.scenario.workload.prompts, experiment.seed),
             counter: None,
             token: None,
+            login: None,
             workers: 1,
             cores: 2,
             embedded: true,

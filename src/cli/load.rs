@@ -6,11 +6,12 @@ use super::printer::Printer;
 use super::results::{self, RunFolder};
 use super::scenario::{self, Recordings};
 use super::signals::Signals;
-use super::{doctor, embedded, guard, progress};
+use super::{doctor, embedded, endpoint as endpoint_command, guard, progress};
 use crate::base::clock::Clock;
 use crate::base::rng::Seed;
 use crate::client::auth::{self, Secret};
 use crate::client::control;
+use crate::client::databricks::Workspace;
 use crate::engine::budget::{Budget, Exceeded};
 use crate::engine::ceiling::{self, Demand, Grade};
 use crate::engine::limits::{self, Allowance, Needs};
@@ -73,6 +74,8 @@ pub(crate) struct Ready {
     pub(crate) recordings: Recordings,
     vocabulary: Arc<Vocabulary>,
     token: Option<Secret>,
+    /// Who gets new tokens, where they are a Databricks login's.
+    login: Option<Arc<Workspace>>,
     /// The embedded endpoint, if the scenario names no URL.
     endpoint: Option<serve::Handle>,
     url: String,
@@ -95,11 +98,15 @@ pub(crate) fn prepare(experiment: &Experiment, loader: &Loader<'_>) -> Result<Re
 pub(crate) fn prepare_with(experiment: &Experiment, recordings: Recordings) -> Result<Ready, Failure> {
     let target = &experiment.scenario.target;
     let vocabulary = scenario::vocabulary(experiment)?;
-    let token =
-        auth::bearer(&target.auth, &experiment.base_dir, |name| std::env::var(name).ok()).map_err(|e| Failure::from_error(Exit::Usage, &e))?;
+    let env = |name: &str| std::env::var(name).ok();
+    let login = Workspace::of_target(target, &experiment.base_dir, &env).map_err(|e| endpoint_command::failure(&e))?.map(Arc::new);
+    let token = match &login {
+        Some(login) => token_of(login)?,
+        None => auth::bearer(&target.auth, &experiment.base_dir, env).map_err(|e| Failure::from_error(Exit::Usage, &e))?,
+    };
     let endpoint = if target.url.is_none() { Some(embedded::start(experiment)?) } else { None };
     let url = endpoint.as_ref().map(serve::Handle::url).or_else(|| target.url.clone()).unwrap_or_default();
-    let ready = Ready { recordings, vocabulary, token, endpoint, url };
+    let ready = Ready { recordings, vocabulary, token, login, endpoint, url };
     if ready.endpoint.is_none() {
         probe(experiment, &ready)?;
     }
@@ -118,13 +125,20 @@ fn probe(experiment: &Experiment, ready: &Ready) -> Result<(), Failure> {
         .map_err(|e| Failure::from_error(Exit::Unreachable, &e))
 }
 
-/// A token file may have been replaced since the command began: every load takes what it holds now.
-fn newest_token(experiment: &Experiment) -> Option<Secret> {
+/// The token of a login, for the next request.
+fn token_of(login: &Workspace) -> Result<Option<Secret>, Failure> {
+    endpoint_command::block_on(async { Ok(login.tokens().bearer().await?) })
+}
+
+/// A token file may have been replaced since the command began, and a login's token may be near its end: every load takes what is good now.
+fn newest_token(experiment: &Experiment, ready: &Ready) -> Result<Option<Secret>, Failure> {
     let auth = &experiment.scenario.target.auth;
-    if !matches!(auth, Auth::BearerFile(_)) {
-        return None;
-    }
-    auth::bearer(auth, &experiment.base_dir, |_| None).ok().flatten()
+    let newest = match &ready.login {
+        Some(login) => token_of(login)?,
+        None if matches!(auth, Auth::BearerFile(_)) => auth::bearer(auth, &experiment.base_dir, |_| None).ok().flatten(),
+        None => None,
+    };
+    Ok(newest.or_else(|| ready.token.clone()))
 }
 
 /// Refuses a first load that this host cannot make; told where it is doubtful.
@@ -177,6 +191,7 @@ pub(crate) fn once_worded(
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
     budget.check(&experiment).map_err(|e| refused(&e))?;
+    let token = newest_token(&experiment, ready)?;
     let cores = cores();
     let manifest = manifest(&experiment, ready, cores);
     let mut folder = RunFolder::create(folder()?, &experiment, &manifest)?;
@@ -186,7 +201,8 @@ pub(crate) fn once_worded(
         schedule,
         book: PromptBook::new(Arc::clone(&ready.vocabulary), &experiment.scenario.workload.prompts, words),
         counter: Some(counter(&ready.vocabulary)),
-        token: newest_token(&experiment).or_else(|| ready.token.clone()),
+        token,
+        login: ready.login.clone(),
         workers: loader.workers.unwrap_or_else(|| default_workers(cores)),
         cores,
         embedded: ready.endpoint.is_some(),

@@ -61,10 +61,10 @@ pub enum Error {
     },
 }
 
-/// The token that `auth` names. White space around it is dropped. `env` looks up environment variables.
+/// The token that `auth` names; none for a Databricks login, which `databricks::Workspace::of_target` asks for. White space around it is dropped. `env` looks up environment variables.
 pub fn bearer(auth: &Auth, base_dir: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Option<Secret>, Error> {
     match auth {
-        Auth::None => Ok(None),
+        Auth::None | Auth::Databricks(_) => Ok(None),
         Auth::BearerEnv(variable) => {
             let text = env(variable).filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::NoVariable { variable: variable.clone() })?;
             checked(&text, || format!("target.auth.bearer_env: {variable}")).map(Some)

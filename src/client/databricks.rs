@@ -11,9 +11,9 @@ use crate::protocol::databricks::optimization::OptimizationInfo;
 use crate::protocol::databricks::refusal::Refusal;
 use crate::protocol::databricks::version::{self, ModelVersion, VersionPage, VersionStatus};
 use crate::protocol::databricks::{Product, path};
-use crate::scenario::target::Tls;
-use auth::Login;
+use crate::scenario::target::{Auth, Target, Tls};
 use auth::token::Tokens;
+use auth::{Given, Login};
 use error::{Asked, Error, Refused};
 use http::Method;
 use serde::de::DeserializeOwned;
@@ -79,6 +79,14 @@ impl Workspace {
     pub fn with_trust(login: Login, trust: &Tls, base_dir: &Path, proxy: Option<&str>) -> Result<Self, Error> {
         let caller = Caller::new(&login.host, trust, base_dir, proxy)?;
         Ok(Self { base: login.host.clone(), tokens: Tokens::new(login, &caller), caller })
+    }
+
+    /// The workspace of a target whose login is Databricks'; none for any other target. `env` looks up environment variables.
+    pub fn of_target(target: &Target, base_dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Error> {
+        let Auth::Databricks(login) = &target.auth else { return Ok(None) };
+        let config_file = login.config_file.as_ref().map(|file| if file.starts_with("~") { file.clone() } else { base_dir.join(file) });
+        let given = Given { host: target.url.clone(), profile: login.profile.clone(), config_file, token: None };
+        Self::with_trust(auth::resolve(&given, env)?, &target.tls, base_dir, None).map(Some)
     }
 
     /// Base URL of the workspace.

@@ -11,6 +11,7 @@ use super::sink::{Backlog, Batch, Sink};
 use crate::base::clock::Clock;
 use crate::base::time::Nanos;
 use crate::client::auth::Secret;
+use crate::client::databricks::Workspace;
 use crate::client::http::{self, Client};
 use crate::measure::histogram::Histogram;
 use crate::measure::recorder::Recorder;
@@ -92,6 +93,8 @@ pub struct Parts {
     pub counter: Option<Counter>,
     /// The bearer token.
     pub token: Option<Secret>,
+    /// Gets new tokens while the load goes on, where they are short-lived.
+    pub login: Option<Arc<Workspace>>,
     /// Lanes, each a thread: at least 1.
     pub workers: u32,
     /// Cores available, for the share of processor time.
@@ -156,7 +159,7 @@ struct Lanes {
 
 impl Lanes {
     fn start(experiment: &Experiment, parts: Parts) -> Result<Self, Error> {
-        let Parts { schedule, book, counter, token, workers, cores, embedded, live } = parts;
+        let Parts { schedule, book, counter, token, login, workers, cores, embedded, live } = parts;
         let experiment = Arc::new(experiment.clone());
         let encoder = Arc::new(Encoder { target: experiment.scenario.target.clone(), book });
         let shared =
@@ -164,8 +167,8 @@ impl Lanes {
         let backlog = Arc::new(Backlog::default());
         let (batch_in, full) = mpsc::channel();
         // Faults of the target are told here; each lane then makes a client of its own, which never leaves its thread.
-        let renewal =
-            Renewal::start(&experiment, token.clone(), &shared.tokens).map_err(|source| Error::Start { what: "the renewal of the token", source })?;
+        let renewal = Renewal::start(&experiment, token.clone(), login, &shared.tokens)
+            .map_err(|source| Error::Start { what: "the renewal of the token", source })?;
         let recipe = Recipe { experiment: Arc::clone(&experiment), token, counter };
         recipe.make(Clock::start())?;
         let (ready_in, ready) = mpsc::channel();

@@ -122,6 +122,18 @@ pub enum Auth {
     BearerEnv(String),
     /// A file that holds the token and nothing else.
     BearerFile(PathBuf),
+    /// Databricks' unified login: a token or a service principal from the environment or a profile. Tokens are renewed while the load goes on.
+    Databricks(DatabricksLogin),
+}
+
+/// A login by Databricks' unified rules: what is not said here comes from `DATABRICKS_TOKEN`, `DATABRICKS_CLIENT_ID` and `DATABRICKS_CLIENT_SECRET`, or the profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabricksLogin {
+    /// Profile of the configuration file [default: `DATABRICKS_CONFIG_PROFILE`].
+    pub profile: Option<String>,
+    /// The configuration file [default: `DATABRICKS_CONFIG_FILE`, else `~/.databrickscfg`].
+    pub config_file: Option<PathBuf>,
 }
 
 /// Trust and client certificate; PEM files. Relative paths start at the scenario's folder.

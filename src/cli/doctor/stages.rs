@@ -138,6 +138,7 @@ impl Bench {
             book: PromptBook::new(Arc::clone(&self.vocabulary), prompts, experiment.seed),
             counter: None,
             token: None,
+            login: None,
             workers: self.workers,
             cores: self.cores,
             embedded: true,

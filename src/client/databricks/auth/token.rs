@@ -104,6 +104,13 @@ impl Tokens {
         Ok(self.renew().await?.map(|fresh| fresh.token))
     }
 
+    /// When it is time for the next token. `None`: the one that is held stays good, or none was had.
+    #[must_use]
+    pub fn due_in(&self) -> Option<Duration> {
+        let held = self.held.lock().ok()?;
+        held.as_ref()?.1.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// A new token, kept for the requests to come; none where none is asked for.
     pub async fn renew(&self) -> Result<Option<Fresh>, Error> {
         let asked = Instant::now();

@@ -111,7 +111,7 @@ fn is_host(host: &str) -> bool {
 
 fn credentials(judge: &mut Judge<'_>, target: &Target) {
     match &target.auth {
-        Auth::None => {}
+        Auth::None | Auth::Databricks(_) => {}
         Auth::BearerEnv(name) => {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let holds = !name.is_empty() && name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());
@@ -124,6 +124,11 @@ fn credentials(judge: &mut Judge<'_>, target: &Target) {
         Auth::BearerFile(path) => {
             judge.expect(!path.as_os_str().is_empty(), "target.auth.bearer_file", "no path", "the path of a file that holds the token");
         }
+    }
+    if let Auth::Databricks(login) = &target.auth {
+        let profile = login.profile.as_deref();
+        judge.expect(profile != Some(""), "target.auth.databricks.profile", "no name", "the name of a profile, e.g. \"DEFAULT\"");
+        judge.expect(target.url.is_some(), "target.auth.databricks", "a login without a workspace", "`target.url`, the workspace that it is for");
     }
     match (&target.tls.cert, &target.tls.key) {
         (Some(_), None) => {
