@@ -8,10 +8,13 @@ mod asking;
 use asking::{Reply, call};
 use plimsoll::base::rng::Seed;
 use plimsoll::base::units::TimeSpan;
+use plimsoll::scenario::autoscaler::Lag;
 use plimsoll::scenario::endpoint::{EndpointSpec, StepLaw};
-use plimsoll::scenario::workspace::{Principal, Workspace};
+use plimsoll::scenario::workspace::{Principal, StreamUsage, Workspace};
 use plimsoll::serve::{Handle, spawn_in_thread};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const ENDPOINTS: &str = "/api/2.0/serving-endpoints";
 const LLAMA: &str = "system.ai.meta_llama_v3_1_8b_instruct";
@@ -22,8 +25,12 @@ fn instant() -> Workspace {
 }
 
 fn serve(workspace: Workspace) -> Handle {
+    serve_as(EndpointSpec { workspace, ..EndpointSpec::default() })
+}
+
+fn serve_as(spec: EndpointSpec) -> Handle {
     let step = StepLaw { base: TimeSpan::millis(1), ..StepLaw::default() };
-    spawn_in_thread(EndpointSpec { step, workspace, embedding_dimension: 8, ..EndpointSpec::default() }, "sim".to_owned(), Seed(1)).unwrap()
+    spawn_in_thread(EndpointSpec { step, embedding_dimension: 8, ..spec }, "sim".to_owned(), Seed(1)).unwrap()
 }
 
 fn get(handle: &Handle, path: &str) -> Reply {
@@ -153,4 +160,179 @@ fn bearer_tokens_are_asked_for_where_principals_are_known() {
     assert_eq!(as_whom("Bearer dapi-root", "PATCH", &format!("/api/2.0/permissions/serving-endpoints/{id}"), &grant).status, 200);
     assert_eq!(as_whom("Bearer dapi-guest", "POST", "/serving-endpoints/sim/invocations", &ask).status, 200);
     assert_eq!(as_whom("Bearer dapi-guest", "DELETE", &format!("{ENDPOINTS}/sim"), &json!({})).status, 403);
+}
+
+/// Discovery as both generations of clients do it, a token by HTTP Basic and by the form, and its end.
+#[test]
+fn oauth_gives_tokens_that_are_accepted_until_they_expire() {
+    let principals = vec![Principal { name: "robot".to_owned(), admin: true }];
+    let handle = serve(Workspace { principals: principals.clone(), ..instant() });
+    let metadata = get(&handle, "/.well-known/databricks-config").json();
+    let oidc = metadata["oidc_endpoint"].as_str().unwrap().strip_prefix("http://x").unwrap().to_owned();
+    let found = get(&handle, &format!("{oidc}/.well-known/oauth-authorization-server")).json();
+    let place = found["token_endpoint"].as_str().unwrap().strip_prefix("http://x").unwrap();
+    let form = "grant_type=client_credentials&scope=all-apis";
+    // robot:dose-robot
+    let basic = call(handle.addr(), "POST", place, "authorization: Basic cm9ib3Q6ZG9zZS1yb2JvdA==\r\n", form);
+    let posted = call(handle.addr(), "POST", place, "", &format!("{form}&client_id=robot&client_secret=dose%2Drobot"));
+    for answer in [basic, posted] {
+        assert_eq!((answer.status, &answer.json()["expires_in"]), (200, &json!(3600)));
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(call(handle.addr(), "GET", ENDPOINTS, &format!("authorization: Bearer {token}\r\n"), "").status, 200);
+    }
+    let wrong = call(handle.addr(), "POST", place, "", &format!("{form}&client_id=robot&client_secret=guessed"));
+    assert_eq!((wrong.status, &wrong.json()["error"]), (401, &json!("invalid_client")));
+    let short = serve(Workspace { principals, token_lifetime: TimeSpan::secs(0), ..instant() });
+    let expired = call(short.addr(), "POST", place, "", &format!("{form}&client_id=robot&client_secret=dose-robot")).json();
+    let header = format!("authorization: Bearer {}\r\n", expired["access_token"].as_str().unwrap());
+    assert_eq!(call(short.addr(), "GET", ENDPOINTS, &header, "").status, 401);
+}
+
+/// The value of a series for one served entity.
+fn sample(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find(|l| l.starts_with(&format!("{name}{{"))).unwrap_or_else(|| panic!("{name} is not in\n{metrics}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn metrics_have_the_documented_series_and_count() {
+    let handle = serve(instant());
+    send(&handle, "POST", ENDPOINTS, &create_body("m", 970, 1940));
+    let ask = json!({ "prompt": "a b", "max_tokens": 2 });
+    for _ in 0..3 {
+        assert_eq!(send(&handle, "POST", "/serving-endpoints/m/invocations", &ask).status, 200);
+    }
+    send(&handle, "POST", "/serving-endpoints/m/invocations", &json!({ "prompt": 7 }));
+    let reply = get(&handle, &format!("{ENDPOINTS}/m/metrics"));
+    assert!(reply.head.contains("application/openmetrics-text"), "{}", reply.head);
+    for (name, value) in [
+        ("request_count_total", 4.0),
+        ("request_4xx_count_total", 1.0),
+        ("request_5xx_count_total", 0.0),
+        ("provisioned_concurrent_requests_total", 4.0),
+        ("request_latency_ms_count", 3.0),
+        ("model_queue_time_ms_count", 3.0),
+        ("cpu_usage_percentage", 0.0),
+        ("mem_usage_percentage", 0.0),
+    ] {
+        assert!((sample(&reply.body, name) - value).abs() < 1e-9, "{name} in\n{}", reply.body);
+    }
+    assert!(sample(&reply.body, "request_latency_ms_sum") > 2.0);
+    assert!(reply.body.ends_with("# EOF\n"));
+}
+
+/// Under load a created endpoint gets its second chunk after the lag, seen as an observer sees it; a new size begins with the chunks there were.
+#[test]
+fn an_endpoint_scales_with_lag_and_keeps_its_chunks_through_a_resize() {
+    let mut spec = EndpointSpec { workspace: instant(), ..EndpointSpec::default() };
+    spec.autoscaler.lag = Lag::Fixed(TimeSpan::millis(50));
+    (spec.autoscaler.poll, spec.autoscaler.window) = (TimeSpan::millis(20), TimeSpan::millis(100));
+    let handle = serve_as(spec);
+    send(&handle, "POST", ENDPOINTS, &create_body("s", 970, 1940));
+    let concurrency = || sample(&get(&handle, &format!("{ENDPOINTS}/s/metrics")).body, "provisioned_concurrent_requests_total");
+    assert!((concurrency() - 4.0).abs() < 1e-9);
+    let prompt = vec!["w"; 400].join(" ");
+    let ask = json!({ "prompt": prompt, "max_tokens": 1 });
+    let scaled = (0..500).any(|_| {
+        assert_eq!(send(&handle, "POST", "/serving-endpoints/s/invocations", &ask).status, 200);
+        concurrency() > 4.0
+    });
+    assert!(scaled, "400 tokens a request, one after another, are more than 970 tokens a second");
+    send(&handle, "PUT", &format!("{ENDPOINTS}/s/config"), &create_body("s", 970, 2910)["config"]);
+    assert!((concurrency() - 8.0).abs() < 1e-9, "the new size begins with two chunks");
+}
+
+/// A stream that began before a resize, or before its endpoint was deleted, ends as if nothing had happened.
+#[test]
+fn open_streams_outlive_their_configuration() {
+    let handle = serve(instant());
+    send(&handle, "POST", ENDPOINTS, &create_body("r", 970, 970));
+    let body = json!({ "prompt": "a", "max_tokens": 300, "stream": true }).to_string();
+    let open = || {
+        let mut socket = TcpStream::connect(handle.addr()).unwrap();
+        socket.write_all(asking::request("POST", "/serving-endpoints/r/invocations", "", &body).as_bytes()).unwrap();
+        socket.read_exact(&mut [0; 16]).unwrap();
+        socket
+    };
+    let mut before_resize = open();
+    send(&handle, "PUT", &format!("{ENDPOINTS}/r/config"), &create_body("r", 970, 1940)["config"]);
+    let mut before_delete = open();
+    send(&handle, "DELETE", &format!("{ENDPOINTS}/r"), &json!({}));
+    for socket in [&mut before_resize, &mut before_delete] {
+        let mut rest = String::new();
+        socket.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest.matches("\"finish_reason\":null").count(), 300);
+        assert!(rest.contains("data: [DONE]"));
+    }
+}
+
+/// What servers were seen to do with streams: the usage in every event and no `[DONE]`, or no usage at all.
+#[test]
+fn streams_tell_their_usage_as_the_scenario_says() {
+    let ask = json!({ "messages": [{ "role": "user", "content": "one two" }], "max_tokens": 3, "stream": true, "stream_options": { "include_usage": true } });
+    for (stream_usage, with_usage, has_done) in [(StreamUsage::Asked, 1, true), (StreamUsage::Every, 5, false), (StreamUsage::Never, 0, true)] {
+        let handle = serve(Workspace { stream_usage, template_tokens: 11, ..instant() });
+        let reply = send(&handle, "POST", "/serving-endpoints/sim/invocations", &ask);
+        let events = reply.events();
+        assert_eq!(events.last() == Some(&"[DONE]"), has_done, "{stream_usage:?}");
+        let usages: Vec<Value> =
+            events.iter().filter_map(|e| serde_json::from_str::<Value>(e).ok()).map(|e| e["usage"].clone()).filter(Value::is_object).collect();
+        assert_eq!(usages.len(), with_usage, "{stream_usage:?}");
+        if let Some(last) = usages.last() {
+            assert_eq!(*last, json!({ "prompt_tokens": 13, "completion_tokens": 3, "total_tokens": 16 }), "the template is in it");
+        }
+        let plain = send(&handle, "POST", "/v1/chat/completions", &ask);
+        assert!(plain.body.contains(r#""prompt_tokens":2"#), "no template there");
+    }
+}
+
+/// Every member of a description, as a path.
+fn members(value: &Value, path: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| members(value, &format!("{path}.{key}"), out)),
+        Value::Array(list) => list.iter().for_each(|value| members(value, &format!("{path}[]"), out)),
+        _ => out.push(path.to_owned()),
+    }
+}
+
+/// The members of an answer to create that a user of the real service has published (2025), but for those that tell prices and budget policies.
+#[test]
+fn an_answer_to_create_has_the_members_of_a_recorded_one() {
+    let handle = serve(Workspace { deployment: TimeSpan::secs(3600), ..Workspace::default() });
+    let made = send(&handle, "POST", ENDPOINTS, &create_body("shape", 970, 970)).json();
+    let mut found = Vec::new();
+    members(&made, "", &mut found);
+    let entity =
+        ["name", "min_provisioned_throughput", "max_provisioned_throughput", "workload_size", "workload_type", "creator", "creation_timestamp"];
+    let state = ["state.deployment", "state.deployment_state_message"];
+    let config = |list: &str, name: &str| {
+        let own = [format!("{name}_name"), format!("{name}_version")];
+        let all: Vec<String> = entity.iter().chain(&state).map(ToString::to_string).chain(own).collect();
+        all.into_iter().map(move |key| format!(".pending_config.{list}[].{key}")).collect::<Vec<_>>()
+    };
+    let top = [
+        ".name",
+        ".creator",
+        ".creation_timestamp",
+        ".last_updated_timestamp",
+        ".state.ready",
+        ".state.config_update",
+        ".state.suspend",
+        ".id",
+        ".permission_level",
+        ".route_optimized",
+        ".creator_display_name",
+        ".creator_kind",
+        ".resource_credential_strategy",
+        ".pending_config.config_version",
+        ".pending_config.start_time",
+        ".pending_config.traffic_config.routes[].served_model_name",
+        ".pending_config.traffic_config.routes[].served_entity_name",
+        ".pending_config.traffic_config.routes[].traffic_percentage",
+    ];
+    let recorded = top.iter().map(ToString::to_string).chain(config("served_entities", "entity")).chain(config("served_models", "model"));
+    for path in recorded {
+        assert!(found.contains(&path), "{path} is not in {made:#}");
+    }
+    assert_eq!(made["pending_config"]["served_entities"][0]["state"]["deployment_state_message"], "Creating resources for served entity.");
 }

@@ -27,6 +27,10 @@ pub struct Workspace {
     pub queries_per_second: Option<u32>,
     /// How far a burst may go beyond the provisioned model units, as a share of them. An assumption: no document says it.
     pub burst: Share,
+    /// Tokens that the chat template of the server adds to every conversation; they are in `prompt_tokens` and take time like any other.
+    pub template_tokens: u32,
+    /// When a stream of a serving endpoint tells its usage.
+    pub stream_usage: StreamUsage,
     /// Lifetime of an OAuth token.
     pub token_lifetime: TimeSpan,
     /// Model versions on one page of a listing, at most; every other page is empty, as the service allows itself.
@@ -50,6 +54,8 @@ impl Default for Workspace {
             parallel_requests: None,
             queries_per_second: None,
             burst: Share(1.0),
+            template_tokens: 0,
+            stream_usage: StreamUsage::default(),
             token_lifetime: TimeSpan::secs(3600),
             page: 2,
             models: Vec::new(),
@@ -57,6 +63,19 @@ impl Default for Workspace {
             principals: Vec::new(),
         }
     }
+}
+
+/// When a stream tells its usage; all of these were seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// At its end, if the request asked with `stream_options.include_usage`.
+    #[default]
+    Asked,
+    /// In every event, the count so far, asked or not; and no `[DONE]`.
+    Every,
+    /// Never.
+    Never,
 }
 
 /// A model of the emulated Unity Catalog.

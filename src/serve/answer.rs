@@ -108,6 +108,8 @@ pub(super) struct Frames {
     answer: Answer,
     /// Up to and with `"choices":[`.
     head: String,
+    /// Output tokens so far, if every event tells them.
+    counted: Option<u64>,
     buffer: String,
 }
 
@@ -116,7 +118,26 @@ impl Frames {
         let object = if answer.task == Task::Chat { "chat.completion.chunk" } else { "text_completion" };
         let model = Value::from(answer.model.as_str());
         let head = format!(r#"data: {{"id":"{}","object":"{object}","created":{},"model":{model},"choices":["#, answer.id(), answer.created);
-        Self { answer, head, buffer: String::new() }
+        Self { answer, head, counted: None, buffer: String::new() }
+    }
+
+    /// Lets every event tell the usage so far, and the stream end without `[DONE]`.
+    pub(super) fn count_in_every_event(&mut self) {
+        self.counted = Some(0);
+    }
+
+    /// What closes an event after its choices.
+    fn close(&mut self) {
+        // Writing into a String cannot fail.
+        let _ = match self.counted {
+            Some(output) => {
+                let prompt = self.answer.prompt_tokens;
+                let total = prompt + output;
+                write!(self.buffer, r#"],"usage":{{"prompt_tokens":{prompt},"completion_tokens":{output},"total_tokens":{total}}}}}"#)
+            }
+            None => write!(self.buffer, "]}}"),
+        };
+        self.buffer.push_str("\n\n");
     }
 
     /// What was written since the last call.
@@ -163,8 +184,11 @@ impl Frames {
             buffer.push_str(word);
         }
         let close = if answer.task == Task::Chat { "\"}" } else { "\"" };
-        let _ = write!(buffer, r#"{close},"logprobs":{logprobs},"finish_reason":null}}]}}"#);
-        buffer.push_str("\n\n");
+        let _ = write!(buffer, r#"{close},"logprobs":{logprobs},"finish_reason":null}}"#);
+        if let Some(counted) = &mut self.counted {
+            *counted += u64::from(to - from);
+        }
+        self.close();
     }
 
     /// The end of a choice.
@@ -181,11 +205,14 @@ impl Frames {
             let usage = self.answer.usage();
             let _ = write!(self.buffer, "{}],\"usage\":{usage}}}\n\n", self.head);
         }
-        self.buffer.push_str("data: [DONE]\n\n");
+        if self.counted.is_none() {
+            self.buffer.push_str("data: [DONE]\n\n");
+        }
     }
 
     fn event(&mut self, choice: u32, members: &str) {
-        let _ = write!(self.buffer, "{}{{\"index\":{choice},{members}}}]}}\n\n", self.head);
+        let _ = write!(self.buffer, "{}{{\"index\":{choice},{members}}}", self.head);
+        self.close();
     }
 }
 

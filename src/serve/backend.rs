@@ -14,6 +14,7 @@ use crate::base::rng::Seed;
 use crate::base::time::Nanos;
 use crate::scenario::endpoint::EndpointSpec;
 use crate::scenario::target::Task;
+use crate::scenario::workspace::StreamUsage;
 use crate::sim::endpoint::Endpoint;
 use crate::sim::event::{Admission, Detail, EventKind, Offer, State};
 use crate::sim::virtual_time::reasoning_tokens;
@@ -37,6 +38,17 @@ pub(super) struct Backend {
     prefixes: PrefixCache,
     next_id: AtomicU64,
     commands: Sender<Command>,
+}
+
+/// How the API that was called differs from the plain one.
+#[derive(Debug, Default)]
+pub(super) struct Manners {
+    /// Held while the request is open.
+    pub(super) permit: Option<Permit>,
+    /// What the chat template adds to every conversation.
+    pub(super) template_tokens: u32,
+    /// When a stream tells its usage.
+    pub(super) stream_usage: StreamUsage,
 }
 
 impl Backend {
@@ -82,8 +94,15 @@ impl Backend {
     }
 
     /// One model call. The head goes out with the first token, so that the first byte is the first token, as in the simulation.
-    pub(super) async fn call(&self, body: &[u8], task: Option<Task>, permit: Option<Permit>) -> Result<Response<Body>, Refusal> {
-        let ask = ask::read(body, task).map_err(Refusal::Ask)?;
+    pub(super) async fn call(&self, body: &[u8], task: Option<Task>, manners: Manners) -> Result<Response<Body>, Refusal> {
+        let mut ask = ask::read(body, task).map_err(Refusal::Ask)?;
+        let Manners { permit, template_tokens, stream_usage } = manners;
+        if ask.task == Task::Chat {
+            for prompt in &mut ask.prompts {
+                prompt.tokens = prompt.tokens.saturating_add(template_tokens);
+            }
+        }
+        ask.include_usage &= stream_usage == StreamUsage::Asked;
         let tokens = if ask.task == Task::Embeddings { 1 } else { ask.max_tokens };
         let most = self.spec.kv_tokens;
         if let Some(needed) = ask.prompts.iter().map(|p| u64::from(p.tokens) + u64::from(tokens)).find(|n| *n > most) {
@@ -97,7 +116,11 @@ impl Backend {
             .queued(waited.since(idle_first_token(&self.spec, ask.prompts.iter().zip(&cached).map(|(p, c)| p.tokens - c).max().unwrap_or(0))));
         let answer = self.describe(&ask, tokens, &cached, tickets.ids.start);
         if ask.stream {
-            let stream = TokenStream::new(tickets, Frames::new(answer.clone()), answer.choices, first);
+            let mut frames = Frames::new(answer.clone());
+            if stream_usage == StreamUsage::Every {
+                frames.count_in_every_event();
+            }
+            let stream = TokenStream::new(tickets, frames, answer.choices, first);
             let mut response = Response::new(Body::new(stream));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -95,7 +95,30 @@ async fn list(State(shared): State<Shared>, headers: HeaderMap) -> Answer {
 }
 
 async fn read(State(shared): State<Shared>, headers: HeaderMap, Path(name): Path<String>) -> Answer {
-    ask(&shared, &headers, |w, now, caller| w.get(now, caller, &name)).await
+    let asleep = asleep(&shared, &name).await;
+    ask(&shared, &headers, |w, now, caller| {
+        let mut shown = w.get(now, caller, &name)?;
+        for list in ["served_entities", "served_models"] {
+            let entities = shown.pointer_mut(&format!("/config/{list}")).and_then(Value::as_array_mut).into_iter().flatten();
+            for entity in entities.filter(|e| asleep.iter().any(|name| e["name"] == name.as_str())) {
+                entity["state"]["deployment_state_message"] = Value::from("Scaled to zero");
+            }
+        }
+        Ok(shown)
+    })
+    .await
+}
+
+/// The served entities of an endpoint that have no chunk now.
+async fn asleep(shared: &Shared, name: &str) -> Vec<String> {
+    let backends = shared.plane().lock().await.backends(name);
+    let mut asleep = Vec::new();
+    for (entity, backend) in backends {
+        if backend.look().await.ready == 0 {
+            asleep.push(entity);
+        }
+    }
+    asleep
 }
 
 async fn delete(State(shared): State<Shared>, headers: HeaderMap, Path(name): Path<String>) -> Answer {

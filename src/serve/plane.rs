@@ -1,7 +1,7 @@
 //! `Plane`: the control plane and the simulated endpoints that its configurations run, side by side.
 
-use super::backend::Backend;
-use super::permit::{Limits, Permit};
+use super::backend::{Backend, Manners};
+use super::permit::Limits;
 use super::refusal::Refusal;
 use super::workspace::access::Caller;
 use super::workspace::config::{Config, Entity, Size};
@@ -56,8 +56,8 @@ pub(super) struct Route {
     pub(super) backend: Arc<Backend>,
     /// Name of the served entity.
     pub(super) entity: String,
-    /// Held while the request is open.
-    pub(super) permit: Permit,
+    /// How it answers there.
+    pub(super) manners: Manners,
 }
 
 impl Plane {
@@ -154,7 +154,9 @@ impl Plane {
         if entity.is_none() {
             running.given[at] += 1;
         }
-        Ok(Route { backend: Arc::clone(&running.started[at].backend), entity: running.config.entities[at].name.clone(), permit })
+        let workspace = &self.base.workspace;
+        let manners = Manners { permit: Some(permit), template_tokens: workspace.template_tokens, stream_usage: workspace.stream_usage };
+        Ok(Route { backend: Arc::clone(&running.started[at].backend), entity: running.config.entities[at].name.clone(), manners })
     }
 
     /// Ends everything that takes new requests: open answers break off.

@@ -1,10 +1,9 @@
 //! The paths of the live endpoint and what each does.
 
 use super::ask;
-use super::backend::Backend;
+use super::backend::{Backend, Manners};
 use super::control;
 use super::oauth;
-use super::permit::Permit;
 use super::plane::Plane;
 use super::refusal::{Dialect, Refusal, json_response};
 use crate::base::clock::Clock;
@@ -110,7 +109,7 @@ async fn metrics(State(shared): State<Shared>) -> Response<Body> {
 
 async fn openai(State(shared): State<Shared>, body: Bytes, task: Task) -> Response<Body> {
     let own = shared.own().await;
-    respond(&own, &body, Some(task), Dialect::OpenAi, None).await
+    respond(&own, &body, Some(task), Dialect::OpenAi, Manners::default()).await
 }
 
 async fn invocations(State(shared): State<Shared>, headers: HeaderMap, Path(name): Path<String>, body: Bytes) -> Response<Body> {
@@ -148,7 +147,7 @@ async fn serve(shared: &Shared, headers: &HeaderMap, name: &str, entity: Option<
     };
     match route {
         Ok(route) => {
-            let mut response = respond(&route.backend, body, task, Dialect::Databricks, Some(route.permit)).await;
+            let mut response = respond(&route.backend, body, task, Dialect::Databricks, route.manners).await;
             if let Ok(entity) = HeaderValue::from_str(&route.entity) {
                 response.headers_mut().insert(SERVED_MODEL, entity);
             }
@@ -159,8 +158,8 @@ async fn serve(shared: &Shared, headers: &HeaderMap, name: &str, entity: Option<
     }
 }
 
-async fn respond(backend: &Backend, body: &[u8], task: Option<Task>, dialect: Dialect, permit: Option<Permit>) -> Response<Body> {
-    match backend.call(body, task, permit).await {
+async fn respond(backend: &Backend, body: &[u8], task: Option<Task>, dialect: Dialect, manners: Manners) -> Response<Body> {
+    match backend.call(body, task, manners).await {
         Ok(response) => {
             backend.counters().answered(200);
             response

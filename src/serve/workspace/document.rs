@@ -42,6 +42,9 @@ fn head(serving: &Serving, epoch_ms: u64) -> Map<String, Value> {
     };
     put("name", json!(serving.name));
     put("creator", json!(serving.creator));
+    put("creator_display_name", json!(serving.creator));
+    put("creator_kind", json!("User"));
+    put("resource_credential_strategy", json!("EMBEDDED_CREDENTIALS"));
     put("creation_timestamp", json!(ms(epoch_ms, serving.created)));
     put("last_updated_timestamp", json!(ms(epoch_ms, serving.updated)));
     put("state", state(serving));
