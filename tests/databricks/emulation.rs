@@ -76,7 +76,7 @@ fn a_load_outlives_its_token() {
     let out = dir.path().join("out");
     let args = ["--format", "json", "run", path.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let ran =
-        Command::cargo_bin("plimsoll").unwrap().env_clear().env("HOME", dir.path()).args(args).timeout(Duration::from_secs(60)).output().unwrap();
+        Command::cargo_bin("plimsoll").unwrap().env_clear().env("HOME", dir.path()).args(args).timeout(Duration::from_mins(1)).output().unwrap();
     let (text, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     let told: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text} {err}"));
     let counts = &told["summary"]["accounting"];
