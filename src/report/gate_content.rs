@@ -303,11 +303,11 @@ pub fn figures(report: &Report) -> Vec<Figure> {
             note: format!("{} undecided or without data", count(decided(MetricVerdict::Inconclusive) + decided(MetricVerdict::Invalid))),
         });
     }
-    let unit = if report.paired { "pairs of runs" } else { "runs of the head" };
+    let unit = unit(report);
     let looks: Vec<String> = report.looks_planned.iter().map(ToString::to_string).collect();
     let note =
         if looks.is_empty() || report.mode != Mode::Paired { unit.to_owned() } else { format!("{unit}; looks planned at {}", looks.join(", ")) };
-    all.push(Figure::single("Runs that count", count(u64::from(report.pairs)), note));
+    all.push(Figure::single("What counts", count(u64::from(report.pairs)), note));
     for (name, side) in [("Base", report.base), ("Head", report.head)] {
         if side.runs > 0 {
             let note = format!("in {}", plural(u64::from(side.runs), "run", "runs"));
@@ -316,6 +316,16 @@ pub fn figures(report: &Report) -> Vec<Figure> {
         }
     }
     all
+}
+
+/// What is counted: pairs, runs or nights.
+#[must_use]
+pub fn unit(report: &Report) -> &'static str {
+    match report.mode {
+        Mode::Trend => "nights",
+        _ if report.paired => "pairs of runs",
+        _ => "runs of the head",
+    }
 }
 
 /// How sure the verdict is, in a sentence.

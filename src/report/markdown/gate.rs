@@ -38,7 +38,7 @@ pub fn gate(report: &Report, repeat: &str) -> String {
     list(&mut out, "", report.rows.iter().filter(is_decided).map(|r| format!("{}: {}", r.metric.label(), r.reason)));
     list(&mut out, "Why", report.reasons.iter().cloned());
     list(&mut out, "What would change the verdict", report.would_change.iter().cloned());
-    let unit = if report.paired { "pairs" } else { "runs of the head" };
+    let unit = content::unit(report);
     let _ = write!(out, "\n{} {unit} count: {}. {}\n", report.pairs, text(content::mode(report)), text(&content::certainty(report)));
     let end = if repeat.is_empty() { String::new() } else { format!("\nAgain: `{}`\n", code(repeat)) };
     let short = fitted(out, GATE_BUDGET - end.len().min(GATE_BUDGET / 2));

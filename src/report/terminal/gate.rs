@@ -1,7 +1,7 @@
 //! The screen of a gate.
 
 use super::{Paint, Screen};
-use crate::gate::{Mode, Report, Verdict};
+use crate::gate::{Report, Verdict};
 use crate::report::chart::Table;
 use crate::report::gate_content as content;
 
@@ -41,10 +41,8 @@ pub fn gate(report: &Report, paint: Paint) -> String {
         }
     }
     screen.blank();
-    let unit = if report.paired { "pairs" } else { "runs of the head" };
-    if report.mode != Mode::Trend {
-        screen.line(&format!("{} {unit} count ({}). {}", report.pairs, content::mode(report), content::certainty(report)));
-    }
+    let unit = content::unit(report);
+    screen.line(format!("{} {unit} count: {}. {}", report.pairs, content::mode(report), content::certainty(report)).trim_end());
     screen.text
 }
 
