@@ -1,5 +1,5 @@
 //! Does the gate keep its error rates? Gates played to their end in virtual time, on the simulator. `cargo bench --bench gate` prints the tables of docs/GATES.md in
-//! small; `-- aa ab drift contaminated rules` chooses among them, `--gates N` plays N gates a cell (5,000 for `aa`, 500 for the others), `--threads N`.
+//! small; `-- aa ab drift contaminated rules` chooses among them, `--gates N` plays N gates a cell, `--threads N`; `ab --load 0.85` one load alone.
 //!
 //! No run is used twice: every round of every gate is simulated when the gate asks for it, so that gates are independent of each other.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
@@ -116,12 +116,13 @@ fn ab(gates: u32, threads: u32) {
         "A/B: {gates} gates a cell. Worsening: the largest true one in units of its margin. Spread: standard deviation of that metric's difference between the runs of a pair.\n"
     );
     println!(
-        "| load | change | worsening | run noise | spread | FAIL % | PASS % | INCONCLUSIVE % | INVALID % | pairs |\n|---|---|---|---|---|---|---|---|---|"
+        "| load | change | worsening | run noise | spread | FAIL % | PASS % | INCONCLUSIVE % | INVALID % | pairs |\n|---|---|---|---|---|---|---|---|---|---|"
     );
     let rules = Rules::default();
     let kinds: [Kind; 3] = [("TPOT", Change::Tpot), ("prefill", Change::Prefill), ("capacity", Change::Capacity)];
-    let mut key = 5_000;
-    for load in LOADS {
+    let only = std::env::args().skip_while(|a| a != "--load").nth(1).and_then(|load| load.parse::<f64>().ok());
+    for (i, load) in LOADS.into_iter().enumerate().filter(|(_, load)| only.is_none_or(|only| only == *load)) {
+        let mut key = 5_000 + 40 * i as u64;
         let world = World::at(load);
         let mut changes: Vec<(String, Change)> = Vec::new();
         for (name, kind) in kinds {

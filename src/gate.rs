@@ -1,6 +1,7 @@
 //! `Report`: the verdict on a change, from runs that have been made. The unit is the pair of runs with the same workload seed.
 //!
-//! Formulas and sources: docs/METHOD.md, "Gates"; proof: docs/GATES.md.
+//! Modes: [`paired`] (base and head loaded in turns), [`files`] (runs on disk), [`history`] (the head against accepted runs), [`slo`] (an absolute
+//! promise), [`trend`] (one point a night), [`calibrate`] (what the noise lets one see). Formulas and sources: docs/METHOD.md, "Gates"; proof: docs/GATES.md.
 
 mod baseline;
 pub mod calibrate;
