@@ -13,3 +13,4 @@ pub mod run;
 mod selfcheck;
 mod sink;
 mod timer;
+pub mod workspace_limits;

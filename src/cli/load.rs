@@ -17,6 +17,7 @@ use crate::engine::ceiling::{self, Demand, Grade};
 use crate::engine::limits::{self, Allowance, Needs};
 use crate::engine::live::Live;
 use crate::engine::run::{self as engine, Parts};
+use crate::engine::workspace_limits;
 use crate::measure::document::RunDocument;
 use crate::measure::summary::ObjectiveVerdict;
 use crate::record::manifest::{EndpointIdentity, Manifest};
@@ -191,6 +192,10 @@ pub(crate) fn once_worded(
     let budget = Budget::of(&experiment, schedule.expected());
     loader.printer.talk(&format!("{label}: seed {}, {budget}; target {}", experiment.seed.0, ready.url));
     budget.check(&experiment).map_err(|e| refused(&e))?;
+    workspace_limits::check(&experiment, &budget.expected).map_err(|e| {
+        Failure::from_error(Exit::Refused, &e)
+            .with_hint(format!("lower the load, or raise target.workspace_limits.{} if this workspace allows more", e.key))
+    })?;
     let token = newest_token(&experiment, ready)?;
     let cores = cores();
     let manifest = manifest(&experiment, ready, cores);

@@ -4,6 +4,7 @@ use crate::scenario::target::{Api, Target, Task};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What the request asked for, and thus what a complete answer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,10 @@ pub fn path(target: &Target) -> String {
         Api::Databricks => {
             let name = percent_encoded(target.endpoint.as_deref().unwrap_or(&target.model));
             let prefix = prefix.strip_suffix("/serving-endpoints").unwrap_or(&prefix);
-            format!("{prefix}/serving-endpoints/{name}/invocations")
+            match &target.served_entity {
+                Some(entity) => format!("{prefix}/serving-endpoints/{name}/served-models/{}/invocations", percent_encoded(entity)),
+                None => format!("{prefix}/serving-endpoints/{name}/invocations"),
+            }
         }
     }
 }
@@ -139,6 +143,12 @@ struct Body<'a> {
     top_logprobs: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ignore_eos: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instruction: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_context: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_request_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -176,6 +186,9 @@ fn body(target: &Target, output_tokens: u32, prompt: &str, stream: bool) -> Byte
         logprobs: target.top_logprobs.filter(|_| generates).map(|n| if is_chat { Logprobs::Asked(true) } else { Logprobs::Alternatives(n) }),
         top_logprobs: target.top_logprobs.filter(|_| is_chat),
         ignore_eos: (generates && target.ignore_eos).then_some(true),
+        instruction: target.instruction.as_deref().filter(|_| !generates),
+        usage_context: Some(&target.usage_context).filter(|labels| !labels.is_empty()),
+        client_request_id: target.client_request_id.as_deref(),
     };
     // Room for the prompt with its escapes, so that it is not moved while it is written.
     let mut written = Vec::with_capacity(prompt.len() + prompt.len() / 16 + 256);
@@ -223,6 +236,8 @@ mod tests {
         assert_eq!(path(&brick), "/serving-endpoints/my%20llama%2F2/invocations");
         brick.url = Some("https://h/serving-endpoints".to_owned());
         assert_eq!(path(&brick), "/serving-endpoints/my%20llama%2F2/invocations");
+        brick.served_entity = Some("llama-2/b".to_owned());
+        assert_eq!(path(&brick), "/serving-endpoints/my%20llama%2F2/served-models/llama-2%2Fb/invocations");
         brick.path = Some("other?x=1".to_owned());
         assert_eq!(path(&brick), "/other?x=1");
     }
@@ -253,6 +268,14 @@ mod tests {
         assert_eq!(parsed(&made), json!({"prompt": "once", "max_tokens": 4, "stream": false, "logprobs": 2}));
         assert!(made.expect.usage, "a whole document always carries its usage");
         t.task = Task::Embeddings;
+        t.instruction = Some("Represent the query".to_owned());
+        t.usage_context.insert("run".to_owned(), "a1".to_owned());
+        t.client_request_id = Some("plimsoll-a1".to_owned());
+        let expected =
+            json!({"input": "once", "instruction": "Represent the query", "usage_context": {"run": "a1"}, "client_request_id": "plimsoll-a1"});
+        assert_eq!(parsed(&call(&t, 4, "once")), expected);
+        (t.instruction, t.client_request_id) = (None, None);
+        t.usage_context.clear();
         t.api = Api::Openai;
         t.stream = true;
         let made = call(&t, 4, "once");

@@ -24,6 +24,16 @@ pub struct Target {
     pub model: String,
     /// Serving endpoint name, for `api = "databricks"`.
     pub endpoint: Option<String>,
+    /// Served entity of the endpoint that gets the whole load, past the traffic split, for `api = "databricks"`.
+    pub served_entity: Option<String>,
+    /// Labels sent as `usage_context`, by which a load is found in `system.serving.endpoint_usage`, for `api = "databricks"`.
+    pub usage_context: BTreeMap<String, String>,
+    /// Sent as `client_request_id` with every request, by which a load is found in usage and inference tables, for `api = "databricks"`.
+    pub client_request_id: Option<String>,
+    /// Sent as `instruction` with every text, for embeddings of `api = "databricks"`.
+    pub instruction: Option<String>,
+    /// What the workspace allows, looked at before a load starts, for `api = "databricks"`.
+    pub workspace_limits: WorkspaceLimits,
     /// Path that replaces the one of `api` and `task`.
     pub path: Option<String>,
     /// Stream the answer (server-sent events). Without it TTFT, TPOT and ITL are not measurable.
@@ -62,6 +72,11 @@ impl Default for Target {
             streams_per_connection: 32,
             model: "default".to_owned(),
             endpoint: None,
+            served_entity: None,
+            usage_context: BTreeMap::new(),
+            client_request_id: None,
+            instruction: None,
+            workspace_limits: WorkspaceLimits::default(),
             path: None,
             stream: true,
             include_usage: true,
@@ -76,6 +91,26 @@ impl Default for Target {
             allowed_hosts: Vec::new(),
             embedding_dimension: None,
         }
+    }
+}
+
+/// What a Databricks workspace allows; the defaults are the documented limits of foundation models. A load beyond them measures the workspace, not the endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkspaceLimits {
+    /// Requests per second of all endpoints together; Databricks raises it on request.
+    pub requests_per_second: f64,
+    /// Bytes of a request body.
+    pub payload_bytes: u64,
+    /// Longest execution of a request.
+    pub execution: TimeSpan,
+    /// Most output tokens of an answer, if the model has such a cap (8,192 to 25,000 by family).
+    pub output_tokens: Option<u32>,
+}
+
+impl Default for WorkspaceLimits {
+    fn default() -> Self {
+        Self { requests_per_second: 200.0, payload_bytes: 4 << 20, execution: TimeSpan::secs(297), output_tokens: None }
     }
 }
 

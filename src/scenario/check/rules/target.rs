@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::base::diag::Fault;
-use crate::scenario::target::{Api, Auth, HttpVersion, Target};
+use crate::scenario::target::{Api, Auth, HttpVersion, Target, Task};
 
 pub(super) fn judge(judge: &mut Judge<'_>, target: &Target) {
     if let Some(url) = &target.url {
@@ -20,6 +20,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, target: &Target) {
         }
         _ => {}
     }
+    of_databricks(judge, target);
     judge.expect(!target.model.is_empty(), "target.model", "no name", "the name of a model, as sent in the body");
     if let Some(path) = &target.path {
         let holds = path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic());
@@ -107,6 +108,31 @@ fn is_host(host: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     host.parse::<core::net::Ipv6Addr>().is_ok()
         || (!host.is_empty() && host.len() <= 253 && host.chars().all(is_plain) && host.chars().any(|c| c.is_ascii_alphanumeric()))
+}
+
+/// What only a Databricks endpoint understands.
+fn of_databricks(judge: &mut Judge<'_>, target: &Target) {
+    let limits = &target.workspace_limits;
+    judge.within("target.workspace_limits.requests_per_second", limits.requests_per_second, 0.1, 1e6);
+    judge.positive_span("target.workspace_limits.execution", limits.execution);
+    let given = [
+        ("served_entity", target.served_entity.is_some()),
+        ("usage_context", !target.usage_context.is_empty()),
+        ("client_request_id", target.client_request_id.is_some()),
+        ("instruction", target.instruction.is_some()),
+    ];
+    for (key, is_given) in given {
+        judge.expect(
+            !is_given || target.api == Api::Databricks,
+            &format!("target.{key}"),
+            "this API has no such thing",
+            "`api = \"databricks\"` beside it",
+        );
+    }
+    if target.instruction.is_some() {
+        judge.expect(target.task == Task::Embeddings, "target.instruction", "an instruction for another task", "`task = \"embeddings\"` beside it");
+    }
+    judge.expect(target.served_entity.as_deref() != Some(""), "target.served_entity", "no name", "the name of a served entity");
 }
 
 fn credentials(judge: &mut Judge<'_>, target: &Target) {
