@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # How often is a gate wrong on the wall clock? Gates of one simulated endpoint against itself, and against one that is 10 % slower in every step.
 #
-#   cargo build --release && AA=200 AB=50 benches/gate_wall.sh target/release/plimsoll     # about an hour, alone on the machine
-#   benches/gate_wall.sh target/release/plimsoll                                           # 10 and 5 gates, three minutes
+#   cargo build --release && AA=200 AB=50 benches/gate_wall.sh target/release/plimsoll     # 75 minutes, alone on the machine
+#   benches/gate_wall.sh target/release/plimsoll                                           # 10 and 5 gates, five minutes
 #
 # Bars (200 and 50 gates): at most 2.5 % of A/A gates FAIL; at least 94 % of the gates at +10 % FAIL. Ends with 1 if one is missed. A gate is INVALID where a
 # machine that does other things sent late in every try of a round: it says nothing, and counts against the second bar.
