@@ -158,6 +158,29 @@ fn a_head_that_answers_errors_fails_with_10_although_it_is_fast() {
     assert!(text(&output.stdout).contains("error rate"), "{}", text(&output.stdout));
 }
 
+/// What was measured is written, and is no verdict.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "waits for another process, and for nothing of our own")]
+fn ctrl_c_writes_what_there_is_and_exits_130() {
+    let out = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command.args(["gate", GATE, "--seed", "7", "--quiet", "--set", "load.measure=60s", "--out"]).arg(out.path());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let runs =
+        || std::fs::read_dir(out.path().join("gate")).is_ok_and(|d| d.flatten().any(|g| std::fs::read_dir(g.path()).is_ok_and(|r| r.count() > 0)));
+    for _ in 0..600 {
+        if runs() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let found = result(out.path());
+    assert_eq!(found["verdict"], "INCONCLUSIVE");
+    assert!(found["sentence"].as_str().unwrap().contains("stopped by a signal"), "{}", found["sentence"]);
+}
+
 #[test]
 fn wrong_usage_is_2_with_what_to_do() {
     let out = TempDir::new().unwrap();

@@ -13,7 +13,7 @@ use crate::cli::printer::Printer;
 use crate::cli::signals::Signals;
 use crate::cli::{results, scenario, sweep};
 use crate::engine::live::Live;
-use crate::gate::{Metric, Mode, Order, Pair, Report, Rules, paired};
+use crate::gate::{Metric, Mode, Order, Pair, Report, Rules, Verdict, paired};
 use crate::report::gate_content as content;
 use crate::report::html::GateRuns;
 use std::path::{Path, PathBuf};
@@ -48,10 +48,26 @@ pub(super) fn run(load: &GateLoadArgs, sides: &GateSidesArgs, options: &GateOpti
     maker.check(most)?;
     let mut kept = GateRuns::default();
     let mut report = maker.until_decided(&rules, &mut kept)?;
+    advise(&mut report, signals.stopped().is_some());
     report.scenario.clone_from(&maker.head.experiment.scenario.name);
     let found = Found { report, runs: kept, repeat: repeat(load, sides, seed) };
     let exit = tell(&folder, &found, options, printer)?;
     Ok(signals.stopped().unwrap_or(exit))
+}
+
+/// What the maker of the rounds knows and the judge does not: that they were stopped, and what makes rounds count.
+fn advise(report: &mut Report, was_stopped: bool) {
+    if was_stopped && report.looks.is_empty() {
+        report.rows.clear();
+        report.would_change.clear();
+        report.reasons = vec!["stopped by a signal before the first look".to_owned()];
+        report.sentence = format!("{}: stopped by a signal after {} pairs, before the first look.", report.verdict.word(), report.pairs);
+    } else if report.verdict == Verdict::Invalid {
+        report.would_change = vec![
+            "longer runs at a lower rate (load.measure, load.arrivals): fewer moments in which the client is late, more requests".to_owned(),
+            "a machine that does nothing else meanwhile, or more tries of a round (gate.redo)".to_owned(),
+        ];
+    }
 }
 
 /// `out/<scenario>/gate-<time>-<seed>`, made.
