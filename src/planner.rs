@@ -215,17 +215,14 @@ pub fn recommend_under(
     Ok(recommendation)
 }
 
-/// A size by its periods; with outer draws the promise is kept when the bar is met.
+/// A size by its periods; the promise is kept when the bar is met.
 fn result(rules: &Rules, size: Size, periods: &[PeriodOutcome], bar: bar::Bar) -> CandidateResult {
-    let mut result = explain::candidate(rules, size, periods);
-    if bar.draws > 1 {
-        let mut tally = bar::Tally::new(bar);
-        for (index, period) in (0..).zip(periods) {
-            tally.add(index, rules.keeps(period));
-        }
-        result.keeps_promise = periods.len() >= bar.periods() as usize && !tally.is_missed();
+    let mut tally = bar::Tally::new(bar);
+    for (index, period) in (0..).zip(periods) {
+        tally.add(index, rules.keeps(period));
     }
-    result
+    let keeps_promise = periods.len() >= bar.periods() as usize && !tally.is_missed();
+    CandidateResult { keeps_promise, ..explain::candidate(rules, size, periods) }
 }
 
 /// How the promise was shown for the size chosen. One draw: the risks of the rounds before count too.

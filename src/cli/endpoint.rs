@@ -37,6 +37,13 @@ pub(crate) fn workspace(args: &WorkspaceArgs) -> Result<Workspace, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let token = match &args.token_env {
         None => None,
+        Some(text) if !is_variable(text) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "--token-env: this is no name of an environment variable, and is not repeated here: it may be a token",
+            )
+            .with_hint("export MY_TOKEN=..., then --token-env MY_TOKEN"));
+        }
         Some(variable) => match env(variable).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) {
             Some(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Some(Secret::new(token)),
             Some(_) => {
@@ -53,6 +60,11 @@ pub(crate) fn workspace(args: &WorkspaceArgs) -> Result<Workspace, Failure> {
     let given = Given { host: args.url.clone(), profile: args.profile.clone(), config_file: None, token };
     let login = auth::resolve(&given, &env).map_err(|e| failure(&Error::Login(e)))?;
     Workspace::new(login, &Way { ca: args.ca.clone(), proxy: args.proxy.clone() }).map_err(|e| failure(&e))
+}
+
+/// Whether `text` may be the name of an environment variable: letters, digits and underscores, no digit first.
+fn is_variable(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Runs `work` to its end on a runtime of its own.

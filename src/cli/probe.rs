@@ -10,7 +10,7 @@ use crate::base::rng::Seed;
 use crate::base::time::Nanos;
 use crate::base::units::TimeSpan;
 use crate::measure::probe::document::ProbeDocument;
-use crate::measure::probe::{Collector, Repeat, Shape};
+use crate::measure::probe::{Collector, NoLag, Repeat, Shape};
 use crate::planner::probed;
 use crate::report as render;
 use crate::scenario::endpoint::{Autoscaler, Lag};
@@ -181,13 +181,15 @@ fn once(step: &Experiment, i: usize, shape: &Shape, ready: &Ready, loader: &Load
     let done = load::once_worded(make, step, words, ready, loader, &label)?;
     let mut collector = Collector::new(*shape);
     results::visit_records(&done.folder, |r| collector.observe(r))?;
+    let repeat = collector.finish(Nanos::from_secs_f64(done.document.summary.window.end_s));
     let validity = &done.document.summary.validity;
-    if !validity.valid {
-        for warning in &validity.warnings {
-            loader.printer.talk(&format!("note: repeat {}: {}", i + 1, warning.message));
-        }
+    if validity.valid {
+        return Ok(repeat);
     }
-    Ok(collector.finish(Nanos::from_secs_f64(done.document.summary.window.end_s)))
+    for warning in &validity.warnings {
+        loader.printer.talk(&format!("repeat {} is INVALID and does not count: {}", i + 1, warning.message));
+    }
+    Ok(repeat.invalid())
 }
 
 fn write(folder: &Path, document: &ProbeDocument, printer: Printer) -> Result<(), Failure> {
@@ -198,9 +200,9 @@ fn write(folder: &Path, document: &ProbeDocument, printer: Printer) -> Result<()
     Ok(())
 }
 
-/// Good when a lag was seen; otherwise too little was seen, or nothing came back.
+/// Good when a lag was seen; otherwise too little was seen, or nothing came back in a valid run.
 fn verdict(document: &ProbeDocument, stopped: Option<Exit>) -> Exit {
-    let answered = document.repeats.iter().any(|r| r.requests > r.throttled + r.lost);
+    let answered = document.repeats.iter().any(|r| r.requests > r.throttled + r.lost && r.no_lag != Some(NoLag::Invalid));
     match (stopped, document.lag.is_some(), answered) {
         (Some(exit), ..) => exit,
         (None, true, _) => Exit::Good,

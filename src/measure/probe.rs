@@ -121,6 +121,8 @@ pub enum NoLag {
     NotSaturated,
     /// Too little came back to judge.
     TooLittle,
+    /// The run was not valid: what it shows may be this client and not the endpoint.
+    Invalid,
 }
 
 /// One repeat of the step.
@@ -152,6 +154,24 @@ pub struct Repeat {
     pub lost: u64,
     /// The whole repeat, bin by bin.
     pub bins: Vec<Bin>,
+}
+
+impl Repeat {
+    /// The same repeat when its run was not valid: what was sent and received stays, what it would say of the endpoint does not.
+    #[must_use]
+    pub fn invalid(self) -> Self {
+        Self {
+            lag: None,
+            sign: None,
+            no_lag: Some(NoLag::Invalid),
+            rises: Vec::new(),
+            turn: None,
+            recovered_s: None,
+            levels: Vec::new(),
+            scale_down: None,
+            ..self
+        }
+    }
 }
 
 /// A stretch of time; seconds count from load start.

@@ -160,7 +160,10 @@ pub fn why_fails(rules: &Rules, plan: &Plan, periods: &[PeriodOutcome]) -> Strin
     let head = match seen - failed.len() {
         0 => format!("none of {seen} simulated {noun} has {promised} of its requests good"),
         kept => {
-            format!("only {kept} of {seen} simulated {noun} have {promised} of their requests good, too few to promise {}", percent(rules.periods))
+            let (periods, confidence) = (percent(rules.periods), percent(rules.confidence));
+            format!(
+                "only {kept} of {seen} simulated {noun} have {promised} of their requests good, too few to promise {periods} with {confidence} confidence"
+            )
         }
     };
     // Estimates are cut where the verdict was clear: how many requests are missed is told by the periods in which it is known, if there are any.

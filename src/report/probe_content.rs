@@ -57,6 +57,9 @@ fn none(probe: &ProbeDocument) -> String {
             "No scale-up was seen within {}: the endpoint served all of the load, so that a new chunk could only show in the latency, and did not. Step higher with --step.",
             span(held)
         ),
+        Some(NoLag::Invalid) => {
+            "The run is INVALID: what it shows may be this client and not the endpoint. The notes and the run's own page say why; probe again on a quieter machine.".to_owned()
+        }
         Some(NoLag::TooLittle) | None => "Too little was recorded under high load to see a scale-up.".to_owned(),
     }
 }
@@ -97,6 +100,7 @@ pub fn repeats(probe: &ProbeDocument) -> Table {
             (Some(Sign::TimePerToken), _) => "time per token",
             (None, Some(NoLag::NoScaleUp)) => "no scale-up",
             (None, Some(NoLag::NotSaturated)) => "not saturated",
+            (None, Some(NoLag::Invalid)) => "INVALID run",
             (None, _) => "too little",
         };
         table.rows.push(vec![

@@ -115,6 +115,7 @@ pub(super) fn resize(at: &WorkspaceArgs, args: &ResizeArgs, printer: Printer) ->
 
 impl<'a> Draft<'a> {
     fn new(at: &WorkspaceArgs, args: &'a SizeArgs) -> Result<Self, Failure> {
+        wait::patience(&args.deadline)?;
         let plan = args.from.as_deref().map(size::planned).transpose()?;
         let profiles = args.offline.as_deref().map(ModelProfile::read).transpose()?.into_iter().collect();
         Ok(Self { workspace: workspace(at)?, args, plan, profiles })

@@ -18,8 +18,7 @@ pub(super) fn run(at: &WorkspaceArgs, args: &WaitArgs, printer: Printer) -> Outc
 
 /// Waits for `name`, and ends as the endpoint does.
 pub(super) fn follow(workspace: &Workspace, name: &str, deadline: &str, printer: Printer) -> Outcome {
-    let limit: TimeSpan = deadline.parse().map_err(|e| Failure::new(Exit::Usage, format!("--deadline: {e}")))?;
-    let patience = Patience { deadline: Duration::from_secs_f64(limit.as_secs_f64()), ..Patience::default() };
+    let patience = patience(deadline)?;
     let mut tell = |endpoint: &Endpoint, passed: Duration| printer.talk(&format!("{:>6.0} s  {}", passed.as_secs_f64(), show::line(endpoint)));
     let waited = block_on(until_ready(workspace, name, patience, &mut tell))?;
     match waited.end {
@@ -32,6 +31,12 @@ pub(super) fn follow(workspace: &Workspace, name: &str, deadline: &str, printer:
         }
         _ => Err(failure(&waited)),
     }
+}
+
+/// How long to wait. Asked before anything is sent, so that a typing error changes nothing.
+pub(super) fn patience(deadline: &str) -> Result<Patience, Failure> {
+    let limit: TimeSpan = deadline.parse().map_err(|e| Failure::new(Exit::Usage, format!("--deadline: {e}")))?;
+    Ok(Patience { deadline: Duration::from_secs_f64(limit.as_secs_f64()), ..Patience::default() })
 }
 
 /// Why it is not ready, in the server's words, what serves meanwhile, and one thing to try.

@@ -29,10 +29,10 @@ pub(super) fn run(args: &GateAcceptArgs, printer: Printer) -> Outcome {
         let exit = report.as_ref().map_or(Exit::Invalid, |r| super::exit(r, crate::cli::args::OnInconclusive::Fail));
         Failure::new(if exit == Exit::Good { Exit::NotComparable } else { exit }, e.message).with_hint(e.hint)
     })?;
-    show(args, &before, &head.runs, &baseline, printer);
     if !args.dry_run {
         write(&args.baseline, &baseline)?;
     }
+    show(args, &before, &head.runs, &baseline, printer);
     Ok(Exit::Good)
 }
 

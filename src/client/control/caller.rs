@@ -90,6 +90,9 @@ pub enum Error {
     },
 }
 
+/// Bytes of a secret that is looked for in answers, at least.
+const SHORTEST_SECRET: usize = 12;
+
 /// One answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -197,10 +200,12 @@ impl Caller {
                 return Err(Error::Unexpected { url, reason: format!("longer than {ANSWER_LIMIT} bytes"), expected: "a short document" });
             }
         }
-        for secret in self.token.iter().chain(match cargo {
+        let struck = self.token.iter().chain(match cargo {
             Cargo::Form { password, .. } => Some(password),
             _ => None,
-        }) {
+        });
+        // A word as short as a key of a document would be struck out of the document's own words; no real secret is.
+        for secret in struck.filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
             body = without(body, secret);
         }
         Ok(Reply { url, status, headers, body, had_token: self.token.is_some() })
@@ -237,11 +242,23 @@ fn unreachable(url: &str, fault: &reqwest::Error) -> Error {
     } else if fault.is_timeout() {
         ("no answer in time", "a server that answers", "look for a firewall between this machine and the host")
     } else if says(&["dns", "lookup", "name or service", "resolve"]) {
-        ("there is no host of this name", "a host name that this machine can resolve", "look for a typing error in target.url")
+        (
+            "there is no host of this name",
+            "a host name that this machine can resolve",
+            "look for a typing error in the host of target.url, DATABRICKS_HOST, --url or --proxy",
+        )
     } else if says(&["refused"]) {
-        ("connection refused", "a server that listens there", "start the server, or look at the port in target.url")
+        (
+            "connection refused",
+            "a server that listens there",
+            "start the server, or look at the port in target.url, DATABRICKS_HOST, --url or --proxy",
+        )
     } else {
-        ("the connection failed", "an HTTP/1.1 server", "look at host and port in target.url, and at the server's own log")
+        (
+            "the connection failed",
+            "an HTTP/1.1 server",
+            "look at host and port in target.url, DATABRICKS_HOST, --url or --proxy, and at the server's own log",
+        )
     };
     Error::Unreachable { url: url.to_owned(), what, reason, expected, hint }
 }
