@@ -281,7 +281,7 @@ mod tests {
         let fine = PeriodOutcome { total: 1000, good: 1000, ..PeriodOutcome::default() };
         assert_eq!(
             why_fails(&rules(), &plan, &[fine, bad]),
-            "only 1 of 2 simulated periods have 99 % of their requests good, too few to promise 90 %; \
+            "only 1 of 2 simulated periods have 99 % of their requests good, too few to promise 90 % with 90 % confidence; \
              in the others 4 % of the requests miss TTFT, 75 % of the misses between 2.50 min and 2.92 min into it"
         );
     }
