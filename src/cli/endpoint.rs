@@ -17,6 +17,8 @@ use crate::client::auth::Secret;
 use crate::client::databricks::auth::{self, Given};
 use crate::client::databricks::error::{Class, Error};
 use crate::client::databricks::{Way, Workspace};
+use crate::protocol::databricks::Product;
+use crate::protocol::databricks::endpoint::Endpoint;
 use std::future::Future;
 
 /// Does what the command says.
@@ -65,6 +67,39 @@ pub(crate) fn workspace(args: &WorkspaceArgs) -> Result<Workspace, Failure> {
 /// Whether `text` may be the name of an environment variable: letters, digits and underscores, no digit first.
 fn is_variable(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A model as the workspace tells it.
+pub(crate) struct ToldModel {
+    /// The version that is meant.
+    pub(crate) version: u64,
+    /// What capacity of it is bought in.
+    pub(crate) product: Product,
+    /// One chunk of that.
+    pub(crate) chunk: u64,
+}
+
+/// Which version of `model` is meant by a number, `latest` or `@alias`, and what one chunk of it is.
+pub(crate) fn model(workspace: &Workspace, model: &str, version: &str) -> Result<ToldModel, Failure> {
+    let profile = info::ask(workspace, model, version)?;
+    profile.keep();
+    let chunk = profile.chunk()?;
+    Ok(ToldModel { version: profile.version, product: chunk.product, chunk: chunk.size })
+}
+
+/// Asks on the terminal; without one, only `yes` will do.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    confirm::ask(question, yes)
+}
+
+/// Whether a deadline can be read: asked before anything is sent.
+pub(crate) fn check_deadline(deadline: &str) -> Result<(), Failure> {
+    wait::patience(deadline).map(drop)
+}
+
+/// Waits until `name` is ready, at most as long as `deadline` says, and tells of every change.
+pub(crate) fn until_ready(workspace: &Workspace, name: &str, deadline: &str, printer: Printer) -> Result<Endpoint, Failure> {
+    wait::until(workspace, name, deadline, printer)
 }
 
 /// Runs `work` to its end on a runtime of its own.

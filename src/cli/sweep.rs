@@ -118,6 +118,17 @@ pub(crate) fn words(seed: Seed, i: usize) -> Seed {
     seed.child("step", i as u64)
 }
 
+/// The experiments that a fit needs, each in its own folder; what they measured.
+pub(crate) fn experiments(
+    experiment: &Experiment,
+    ready: &Ready,
+    loader: &Loader<'_>,
+    folder: &Path,
+    budget: Option<u64>,
+) -> Result<Vec<RunDocument>, Failure> {
+    for_fit::experiments(experiment, ready, loader, folder, budget).map(|(documents, _)| documents)
+}
+
 /// Runs the steps, each in its own folder; ends early when a step failed too often, or on a signal.
 pub(crate) fn all(steps: &[Experiment], ready: &Ready, loader: &Loader<'_>, folder: &Path) -> Result<Vec<Done>, Failure> {
     load::check_total(steps, ready, loader)?;

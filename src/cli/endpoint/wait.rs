@@ -18,19 +18,20 @@ pub(super) fn run(at: &WorkspaceArgs, args: &WaitArgs, printer: Printer) -> Outc
 
 /// Waits for `name`, and ends as the endpoint does.
 pub(super) fn follow(workspace: &Workspace, name: &str, deadline: &str, printer: Printer) -> Outcome {
+    let endpoint = until(workspace, name, deadline, printer)?;
+    match printer.format {
+        Format::Json => printer.data(&format!("{:#}", serde_json::json!(endpoint))),
+        Format::Text | Format::Md => printer.data(&show::endpoint(&endpoint)),
+    }
+    Ok(Exit::Good)
+}
+
+/// The endpoint when it is ready, or why it will not be.
+pub(super) fn until(workspace: &Workspace, name: &str, deadline: &str, printer: Printer) -> Result<Endpoint, Failure> {
     let patience = patience(deadline)?;
     let mut tell = |endpoint: &Endpoint, passed: Duration| printer.talk(&format!("{:>6.0} s  {}", passed.as_secs_f64(), show::line(endpoint)));
     let waited = block_on(until_ready(workspace, name, patience, &mut tell))?;
-    match waited.end {
-        End::Ready => {
-            match printer.format {
-                Format::Json => printer.data(&format!("{:#}", serde_json::json!(waited.endpoint))),
-                Format::Text | Format::Md => printer.data(&show::endpoint(&waited.endpoint)),
-            }
-            Ok(Exit::Good)
-        }
-        _ => Err(failure(&waited)),
-    }
+    if waited.end == End::Ready { Ok(waited.endpoint) } else { Err(failure(&waited)) }
 }
 
 /// How long to wait. Asked before anything is sent, so that a typing error changes nothing.

@@ -2,7 +2,7 @@
 
 use super::super::args::{Format, SweepArgs};
 use super::super::exit::{Exit, Failure, Outcome};
-use super::super::load::{self, Loader};
+use super::super::load::{self, Loader, Ready};
 use super::super::model::StepNote;
 use super::super::printer::Printer;
 use super::super::signals::Signals;
@@ -22,27 +22,39 @@ pub(super) fn run(args: &SweepArgs, experiment: &Experiment, printer: Printer) -
     // A crowd of users is refused by nobody here: what the endpoint refuses is measured.
     experiment.scenario.load.max_in_flight = experiment.scenario.load.max_in_flight.max(1024);
     let ready = load::prepare(&experiment, &loader)?;
-    let limits = &experiment.scenario.limits;
-    let budget = args.token_budget.unwrap_or(limits.tokens).min(limits.tokens);
-    let usage = |e: crate::workload::schedule::Error| Failure::from_error(Exit::Usage, &e);
-    let mut design = Design::new(&experiment, &ready.recordings.load, Some(budget as f64)).map_err(usage)?;
     let folder = results::new_folder(&loader.out, &experiment.scenario.name, experiment.seed, &load::now_utc())?;
+    let (documents, design) = experiments(&experiment, &ready, &loader, &folder, args.token_budget)?;
+    write(&folder, &documents, &design, printer)?;
+    Ok(signals.stopped().unwrap_or_else(|| verdict(&documents)))
+}
+
+/// Loads one experiment after another, each in a folder of its own, until the design is done, the budget of tokens is spent, or a signal comes.
+pub(super) fn experiments(
+    experiment: &Experiment,
+    ready: &Ready,
+    loader: &Loader<'_>,
+    folder: &Path,
+    token_budget: Option<u64>,
+) -> Result<(Vec<RunDocument>, Design), Failure> {
+    let limits = &experiment.scenario.limits;
+    let budget = token_budget.unwrap_or(limits.tokens).min(limits.tokens);
+    let usage = |e: crate::workload::schedule::Error| Failure::from_error(Exit::Usage, &e);
+    let mut design = Design::new(experiment, &ready.recordings.load, Some(budget as f64)).map_err(usage)?;
     let mut documents: Vec<RunDocument> = Vec::new();
     while let Some(FitStep { label, experiment: step, is_held_out, .. }) = design.next_step() {
         if documents.is_empty() {
-            load::check_first(&step, &ready, &loader)?;
+            load::check_first(&step, ready, loader)?;
         }
         let number = documents.len();
-        let done = load::once_worded(|| place(&folder, number), &step, words(step.seed, number), &ready, &loader, &label)?;
+        let done = load::once_worded(|| place(folder, number), &step, words(step.seed, number), ready, loader, &label)?;
         StepNote { label, is_held_out }.write(&done.folder)?;
         design.observe(&results::records(&done.folder)?);
         documents.push(done.document);
-        if signals.stopped().is_some() {
+        if loader.signals.stopped().is_some() {
             break;
         }
     }
-    write(&folder, &documents, &design, printer)?;
-    Ok(signals.stopped().unwrap_or_else(|| verdict(&documents)))
+    Ok((documents, design))
 }
 
 /// The page over all steps, and what to do next.
