@@ -20,6 +20,7 @@ mod plan;
 mod printer;
 mod probe;
 mod progress;
+mod provision;
 mod purchase;
 mod report;
 mod results;
@@ -69,6 +70,7 @@ fn dispatch(cli: &Cli, printer: Printer) -> exit::Outcome {
         Command::Fit(args) => fit::run(args, printer),
         Command::Plan(args) => plan::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
+        Command::Provision(args) => provision::run(args, printer),
         Command::Gate(args) => gate::run(args, printer),
         Command::Serve(args) => serve::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),

@@ -93,6 +93,11 @@ pub enum Command {
     /// The requests that were sent are simulated with the plan's model; measured and predicted latencies are compared quantile by quantile.
     /// Ends with 0 when the promise stands, 11 when it is broken, 12 when there were too few requests to say, 13 for an invalid run.
     Verify(VerifyArgs),
+    /// Goes from a model to a Databricks endpoint in the size that its plan asks for: create small, measure, fit, plan, verify, resize.
+    ///
+    /// Model, endpoint and demand stand in [plan] of the scenario. Every step is written down in a folder; --resume goes on after the last one that is done
+    /// (or verifies again, if the verification had no verdict), and refuses with 14 if the endpoint is not what it was. Ends as the verification does: 0, 11 (broken, or no size keeps the promise), 12, 13.
+    Provision(ProvisionArgs),
     /// Says whether a change made the endpoint worse, for CI: pairs of runs with the same seed, until the verdict is certain.
     ///
     /// Base and head are loaded in turns, the order of each pair by a seeded coin, with the same workload and prompts of their own, so that no cache
@@ -364,6 +369,44 @@ pub struct PlanArgs {
     /// Demand grows by this factor, on top of `plan.growth`, e.g. 1.5x.
     #[arg(long, value_name = "FACTOR")]
     pub growth: Option<String>,
+    /// Folder for results.
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `provision`.
+#[derive(Debug, Args)]
+pub struct ProvisionArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// The workspace.
+    #[command(flatten)]
+    pub workspace: endpoint::WorkspaceArgs,
+    /// Goes on in this folder, which an earlier call made.
+    #[arg(long, value_name = "FOLDER")]
+    pub resume: Option<PathBuf>,
+    /// Chunks of the small endpoint that is measured.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub small: u32,
+    /// Measures with the experiments that a fit asks for, although the scenario lists sweep.rates.
+    #[arg(long)]
+    pub for_fit: bool,
+    /// Skips the plan's comparisons with other inputs.
+    #[arg(long)]
+    pub quick: bool,
+    /// Does not ask before the endpoint is created, and before it is resized.
+    #[arg(long)]
+    pub yes: bool,
+    /// A deployment may take this long.
+    #[arg(long, value_name = "TIME", default_value = "2h")]
+    pub deadline: String,
+    /// A host other than this machine that may be loaded; must equal the host of the workspace.
+    #[arg(long, value_name = "HOST")]
+    pub confirm_host: Option<String>,
+    /// Sends a load above the ceiling that `plimsoll doctor` measured for this host.
+    #[arg(long)]
+    pub allow_client_limit: bool,
     /// Folder for results.
     #[arg(long, default_value = "reports", value_name = "DIR")]
     pub out: PathBuf,
