@@ -74,9 +74,12 @@ def ours(url, name):
 
 
 def differences(theirs, mine, path=""):
-    """Where what the SDK parsed is not in our document: every member that it understood must be there with the same value."""
+    """Where what the SDK parsed is not in our document: every member that it understood must be there with the same value.
+
+    A route has its entity's name twice, by the older word `served_model_name` as well; ours keeps the newer one.
+    """
     if isinstance(theirs, dict):
-        return [d for k, v in theirs.items() for d in (differences(v, mine.get(k), f"{path}.{k}") if isinstance(mine, dict) else [f"{path}.{k}"])]
+        return [d for k, v in theirs.items() if k != "served_model_name" for d in (differences(v, mine.get(k), f"{path}.{k}") if isinstance(mine, dict) else [f"{path}.{k}"])]
     if isinstance(theirs, list):
         if not isinstance(mine, list) or len(theirs) != len(mine):
             return [path]
