@@ -184,14 +184,16 @@ fn contaminated(gates: u32, threads: u32) {
 
 /// Other tools' rules on the same runs.
 fn others(gates: u32, threads: u32) {
-    println!("Other rules on the same runs: {gates} gates a column; share of alarms in percent.\n");
+    println!("Other rules on the same runs: {gates} gates a column; share of alarms in percent. Change: TPOT.\n");
     let rules = Rules::default();
     let mut columns = Vec::new();
-    for load in [0.5, 0.7] {
+    for (load, first) in [(0.5, 4_000), (0.7, 4_002)] {
         let world = World::at(load);
         let long = rules::long_run(&world);
-        for (change, what) in [(Change::None, "same"), (Change::Tpot(0.10), "TPOT +10 %"), (Change::Tpot(0.20), "TPOT +20 %")] {
-            let cell = Cell { change, disturbance: noisy(0.02), key: 4_000 + columns.len() as u64 };
+        for (change, what, key) in
+            [(Change::None, "same", first), (Change::Tpot(0.20), "+20 %", first + 1), (Change::Tpot(0.10), "+10 %", first + 100)]
+        {
+            let cell = Cell { change, disturbance: noisy(0.02), key };
             let next = AtomicU32::new(0);
             let work = || {
                 let mut alarms = rules::Alarms::default();

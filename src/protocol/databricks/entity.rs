@@ -40,17 +40,9 @@ pub struct ServedEntity {
 }
 
 /// Members of a served entity, beside those of [`ServedEntity`], that may be sent again. The rest of an answer is the server's own.
-const WRITABLE: [&str; 9] = [
-    "environment_vars",
-    "external_model",
-    "instance_profile_arn",
-    "min_provisioned_concurrency",
-    "max_provisioned_concurrency",
-    "workload_size",
-    "workload_type",
-    "pt_term",
-    "pt_auto_renew",
-];
+const WRITABLE: [&str; 5] = ["environment_vars", "external_model", "instance_profile_arn", "pt_term", "pt_auto_renew"];
+/// Members that size an entity without provisioned throughput; beside provisioned throughput a server tells them, and they are not for sending.
+const SIZING: [&str; 4] = ["min_provisioned_concurrency", "max_provisioned_concurrency", "workload_size", "workload_type"];
 
 impl ServedEntity {
     /// An entity that scales between two rates of tokens per second.
@@ -106,7 +98,8 @@ impl ServedEntity {
     pub fn to_request(&self) -> Self {
         let mut again = self.clone();
         again.state = None;
-        again.other.retain(|key, _| WRITABLE.contains(&key.as_str()));
+        let is_sized_otherwise = self.product().is_none();
+        again.other.retain(|key, _| WRITABLE.contains(&key.as_str()) || is_sized_otherwise && SIZING.contains(&key.as_str()));
         if self.product() == Some(Product::TokenBands) {
             again.min_provisioned_throughput = Some(self.min_tok_s());
         }
@@ -221,14 +214,19 @@ mod tests {
     #[test]
     fn what_is_sent_again_holds_no_state_but_all_that_can_be_set() {
         let told = r#"{"name":"m-1","entity_name":"a.b.m","entity_version":"1","min_provisioned_throughput":970,"max_provisioned_throughput":1940,
-            "scale_to_zero_enabled":false,"environment_vars":{"K":"V"},"creator":"x","creation_timestamp":1,"foundation_model":{"name":"m"},
+            "scale_to_zero_enabled":false,"environment_vars":{"K":"V"},"workload_size":"Small","creator":"x","creation_timestamp":1,"foundation_model":{"name":"m"},
             "state":{"deployment":"DEPLOYMENT_READY","deployment_state_message":""}}"#;
         let entity: ServedEntity = serde_json::from_str(told).unwrap();
         assert_eq!(entity.state.as_ref().unwrap().deployment, Deployment::Ready);
         let again = serde_json::to_value(entity.to_request()).unwrap();
         assert_eq!(again["environment_vars"]["K"], "V");
-        assert!(["creator", "state", "creation_timestamp", "foundation_model"].iter().all(|key| again.get(key).is_none()), "{again}");
+        assert!(
+            ["creator", "state", "creation_timestamp", "foundation_model", "workload_size"].iter().all(|key| again.get(key).is_none()),
+            "{again}"
+        );
         assert_eq!(entity.product(), Some(Product::TokenBands));
+        let custom: ServedEntity = serde_json::from_str(r#"{"entity_name":"a.b.c","entity_version":"1","workload_size":"Small"}"#).unwrap();
+        assert_eq!(serde_json::to_value(custom.to_request()).unwrap()["workload_size"], "Small");
     }
 
     #[test]
