@@ -95,7 +95,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Goes from a model to a Databricks endpoint in the size that its plan asks for: create small, measure, fit, plan, verify, resize.
     ///
-    /// Model, endpoint and demand stand in [plan] of the scenario. Every step is written down in a folder; --resume goes on after the last one that is done
+    /// Model, endpoint and demand stand in `[plan]` of the scenario. Every step is written down in a folder; --resume goes on after the last one that is done
     /// (or verifies again, if the verification had no verdict), and refuses with 14 if the endpoint is not what it was. Ends as the verification does: 0, 11 (broken, or no size keeps the promise), 12, 13.
     Provision(ProvisionArgs),
     /// Says whether a change made the endpoint worse, for CI: pairs of runs with the same seed, until the verdict is certain.

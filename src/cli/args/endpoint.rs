@@ -96,7 +96,7 @@ pub struct SizeArgs {
     /// The endpoint goes to nothing when idle; the next request waits for a cold start.
     #[arg(long)]
     pub scale_to_zero: bool,
-    /// One of several served entities: MODEL[@VERSION],min=AMOUNT,max=AMOUNT,traffic=PERCENT (or units=AMOUNT, burst=false, name=NAME, zero=true). May be given many times.
+    /// One of several served entities: `MODEL[@VERSION],min=AMOUNT,max=AMOUNT,traffic=PERCENT` (or units=AMOUNT, burst=false, name=NAME, zero=true). May be given many times.
     #[arg(long, value_name = "ENTITY", conflicts_with_all = ["model", "version", "min", "max", "model_units"])]
     pub entity: Vec<String>,
     /// Adds a label: KEY or KEY=VALUE. May be given many times.
