@@ -137,7 +137,7 @@ impl Verdict {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     schema_version: u32,
     /// Name of the scenario.
@@ -174,13 +174,7 @@ impl State {
             scenario_sha256: experiment.sha256.clone(),
             host: host.to_owned(),
             endpoint,
-            model: None,
-            identity: None,
-            model_reported: None,
-            measured: None,
-            verdict: None,
-            begun: None,
-            done: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -256,20 +250,7 @@ mod tests {
     fn a_verification_without_a_verdict_is_repeated() {
         let all = [Step::Info, Step::Create, Step::Measure, Step::Fit, Step::Plan, Step::Enlarge, Step::Verify, Step::Resize];
         for (verdict, left) in [(Verdict::Stands, 8), (Verdict::Broken, 8), (Verdict::Undecided, 5), (Verdict::Invalid, 5)] {
-            let mut state = State {
-                schema_version: SCHEMA_VERSION,
-                scenario: String::new(),
-                scenario_sha256: String::new(),
-                host: String::new(),
-                endpoint: String::new(),
-                model: None,
-                identity: None,
-                model_reported: None,
-                measured: None,
-                verdict: None,
-                begun: None,
-                done: Vec::new(),
-            };
+            let mut state = State { schema_version: SCHEMA_VERSION, ..State::default() };
             for step in all {
                 state.finish(step, String::new(), String::new());
             }
