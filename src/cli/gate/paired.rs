@@ -37,7 +37,7 @@ pub(super) fn run(load: &GateLoadArgs, sides: &GateSidesArgs, options: &GateOpti
     let head = Side::new(&head, load, seed, &signals, printer)?;
     let rules = rules::of(&head.experiment.scenario.gate);
     let folder = gate_folder(&options.out, &head, seed)?;
-    if let Some(reason) = different_load(&base, &head) {
+    if let Some(reason) = different_load(&base, &head).or_else(|| different_facts(&base.facts, &head.facts)) {
         let mut report = Report::not_comparable(Mode::Paired, reason);
         report.scenario.clone_from(&head.experiment.scenario.name);
         let found = Found { report, runs: GateRuns::default(), repeat: repeat(load, sides, seed) };
@@ -88,6 +88,15 @@ fn different_load(base: &Side<'_>, head: &Side<'_>) -> Option<String> {
         return None;
     };
     Some(format!("--base-set and --head-set give the two sides a different [{part}]: what is compared must be the endpoints, and nothing else"))
+}
+
+/// Why what the user states of the two sides makes them different things; told before anything is loaded.
+fn different_facts(base: &[(String, String)], head: &[(String, String)]) -> Option<String> {
+    let of_head = |key: &str| head.iter().find(|(k, _)| k == key).map(|(_, value)| value);
+    let differs = |(key, value): &&(String, String)| of_head(key).is_some_and(|other| other != value);
+    let (key, value) = base.iter().find(differs)?;
+    let other = of_head(key)?;
+    Some(format!("{key} is {value} of the base and {other} of the head (--base-fact, --head-fact): what must be equal differs"))
 }
 
 /// The command that makes this gate again.
@@ -288,5 +297,14 @@ mod tests {
         assert_eq!(quoted("load.arrivals={x}"), "'load.arrivals={x}'");
         assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn facts_that_both_sides_state_must_be_equal() {
+        let facts = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let (a, b) = (facts(&[("gpu", "x"), ("region", "a")]), facts(&[("region", "b")]));
+        assert!(different_facts(&a, &b).is_some_and(|why| why.contains("region is a of the base and b of the head")));
+        assert_eq!(different_facts(&a, &a), None);
+        assert_eq!(different_facts(&a, &facts(&[("zone", "1")])), None, "what one side alone states is compared by its runs");
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Side<'a> {
     /// Its endpoint.
     pub(super) ready: Ready,
     loader: Loader<'a>,
-    facts: Vec<(String, String)>,
+    /// Facts that the user states about it.
+    pub(super) facts: Vec<(String, String)>,
 }
 
 /// What one side is told on the command line.
