@@ -59,6 +59,10 @@ pub(crate) fn workspace(args: &WorkspaceArgs) -> Result<Workspace, Failure> {
             }
         },
     };
+    if let Some(ca) = args.ca.as_ref().filter(|ca| !ca.is_file()) {
+        return Err(Failure::new(Exit::Usage, format!("--ca {}: there is no such file", ca.display()))
+            .with_hint("a PEM file with the authority's certificate"));
+    }
     let given = Given { host: args.url.clone(), profile: args.profile.clone(), config_file: None, token };
     let login = auth::resolve(&given, &env).map_err(|e| failure(&Error::Login(e)))?;
     Workspace::new(login, &Way { ca: args.ca.clone(), proxy: args.proxy.clone() }).map_err(|e| failure(&e))

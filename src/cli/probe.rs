@@ -27,6 +27,12 @@ const HOLD_LAGS: f64 = 1.5;
 
 /// Loads every repeat and writes what they show.
 pub(crate) fn run(args: &ProbeArgs, printer: Printer) -> Outcome {
+    for (option, is_given) in [("--users", args.load.users.is_some()), ("--duration", args.load.duration.is_some())] {
+        if is_given {
+            return Err(Failure::new(Exit::Usage, format!("{option}: a probe loads a step, at --step chunks for --before, --hold and --after"))
+                .with_hint("probe --help says how long each is by default"));
+        }
+    }
     let overrides = scenario::load_overrides(&args.load)?;
     let experiment = scenario::read(&args.scenario, &overrides, scenario::seed_of_load(args.scenario.seed), printer)?;
     can_scale(&experiment)?;
@@ -109,11 +115,16 @@ impl Levels {
             sweep::span(name, text, default).map(TimeSpan::nanos)
         };
         let longest = longest_lag(&policy.lag);
+        let hold = span("--hold", args.hold.as_ref(), HOLD_LAGS * longest + window + 2.0 * poll)?;
+        if hold == Nanos::ZERO {
+            return Err(Failure::new(Exit::Usage, "--hold: expected a time above 0, for which the high load is held")
+                .with_hint("longer than a scale-up takes, e.g. --hold 10min"));
+        }
         Ok(Self {
             low,
             high,
             before: span("--before", args.before.as_ref(), (window + poll).max(10.0))?,
-            hold: span("--hold", args.hold.as_ref(), HOLD_LAGS * longest + window + 2.0 * poll)?,
+            hold,
             after: span("--after", args.after.as_ref(), 1.5 * policy.scale_down_delay.as_secs_f64() + window + 2.0 * poll)?,
         })
     }
